@@ -1,0 +1,90 @@
+"""Checks of what comes in from outside, each written once."""
+
+import torch
+from torch import Tensor
+
+from banded.errors import NonFiniteError
+
+
+def check_unknowns(x: object, name: str = "x") -> None:
+    """`x` must be a non-empty float32 or float64 tensor."""
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"{name}: expected a tensor, got {type(x).__name__}; torch.as_tensor({name}, dtype=torch.float64) makes one"
+        )
+    if x.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"{name}: expected dtype float32 or float64, got {str(x.dtype).removeprefix('torch.')}; "
+            f"pass {name}.double()"
+        )
+    if x.numel() == 0:
+        raise ValueError(f"{name}: expected at least one unknown, got an empty tensor of shape {tuple(x.shape)}")
+
+
+def check_value(value: object, x: Tensor) -> None:
+    """`value`, which f returned at `x`, must be a real scalar on the device of `x`."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"f: expected a scalar tensor, got {type(value).__name__}; "
+            "compute the loss with torch operations and do not call .item() or float()"
+        )
+    if value.shape != ():
+        raise ValueError(
+            f"f: expected a scalar of shape (), got shape {tuple(value.shape)}; reduce it, for example with .sum()"
+        )
+    if not value.dtype.is_floating_point:
+        raise TypeError(
+            f"f: expected a real floating-point scalar, got {str(value.dtype).removeprefix('torch.')}; "
+            "take .real or .abs() where complex numbers are used on the way"
+        )
+    if value.device != x.device:
+        raise ValueError(
+            f"f: expected a value on {x.device}, where x is, got one on {value.device}; "
+            "move x and every tensor that f uses to one device"
+        )
+
+
+def check_bandwidth(bandwidth: object, n: int) -> None:
+    """`bandwidth` must be a whole number from 0 to n - 1."""
+    if isinstance(bandwidth, bool) or not isinstance(bandwidth, int):
+        raise TypeError(f"bandwidth: expected a whole number or None, got {bandwidth!r}")
+    if not 0 <= bandwidth < n:
+        raise ValueError(
+            f"bandwidth: expected 0 <= bandwidth <= n - 1 = {n - 1} for n = {n} unknowns, got {bandwidth}; "
+            "leave it out to have it found"
+        )
+
+
+def check_finite(value: Tensor, gradient: Tensor) -> None:
+    """A value and a gradient, in the shape of x, must be finite."""
+    bad = (~torch.isfinite(gradient)).nonzero()
+    if len(bad):
+        index = tuple(bad[0].tolist())
+        at = index[0] if len(index) == 1 else index
+        raise NonFiniteError(
+            f"f: expected a finite value and gradient, got value {value.item():.6g} and gradient[{at}] = "
+            f"{gradient[index].item()} ({len(bad)} of {gradient.numel()} entries are not finite); "
+            "look for log, sqrt, division or exp at the edge of their domain, or start elsewhere"
+        )
+    if not torch.isfinite(value):
+        raise NonFiniteError(
+            f"f: expected a finite value, got {value.item()} (its gradient is finite); start where f is finite"
+        )
+
+
+def check_residuals(residual: object, x: Tensor) -> None:
+    """What an equality constraint returned at `x` must be a non-empty, finite, real tensor on its device."""
+    if not isinstance(residual, Tensor):
+        raise TypeError(f"equality: expected a tensor of residuals, got {type(residual).__name__}; use torch.stack")
+    if residual.numel() == 0:
+        raise ValueError("equality: expected at least one residual, got an empty tensor; leave equality out")
+    if not residual.dtype.is_floating_point or residual.device != x.device:
+        raise ValueError(
+            f"equality: expected real residuals on {x.device}, where x is, got {residual.dtype} on {residual.device}"
+        )
+    bad = (~torch.isfinite(residual)).nonzero()
+    if len(bad):
+        raise NonFiniteError(
+            f"equality: expected finite residuals at the start, got {residual[tuple(bad[0])].item()} "
+            f"at index {tuple(bad[0].tolist())}; start where the constraints are defined"
+        )

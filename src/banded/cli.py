@@ -1,0 +1,153 @@
+"""The command `banded`: list the problems, solve one, save and draw the outcome."""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from banded import plot
+from banded.errors import BandedError, FileFormatError
+from banded.optimize import Result, Status
+from banded.problems import PROBLEMS, Problem
+
+SOLVED, NOT_SOLVED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0 solved, 1 not solved, 2 bad input, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except (BandedError, ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        print(f"banded: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("banded: interrupted before the first iteration", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("banded", description="Newton's method on banded Hessians of PyTorch functions.")
+    parser.add_argument("--version", action="version", version=importlib.metadata.version("banded"))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="show the problems that come with banded")
+    listing.set_defaults(run=_list)
+    solve = commands.add_parser("solve", help="solve a problem, draw and save the solution")
+    solve.add_argument("name", help="a name from `banded list`, or FILE.py:OBJECT for a banded.Problem of yours")
+    solve.add_argument("--nodes", type=int, metavar="N", help="size of the problem")
+    solve.add_argument("--plot", type=Path, metavar="FILE", help="picture to write (default: NAME.png)")
+    solve.add_argument("--output", type=Path, metavar="FILE.npz", help="solution to write, for numpy.load")
+    solve.add_argument("--quiet", action="store_true", help="print only the summary")
+    solve.set_defaults(run=_solve)
+    return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    table = Table("name", "unknowns", "problem", box=None, pad_edge=False)
+    for name, make in PROBLEMS.items():
+        problem = make()
+        table.add_row(name, str(problem.start.numel()), problem.title)
+    Console().print(table)
+    return SOLVED
+
+
+def _solve(options: argparse.Namespace) -> int:
+    name, problem = _find(options.name, options.nodes)
+    if options.output is not None and options.output.suffix != ".npz":
+        raise ValueError(f"--output: expected a file name that ends in .npz, got {options.output}")
+    if not options.quiet:
+        print(problem.title or name)
+    result = problem.solve(progress=not options.quiet)
+    print(result)
+    if options.output is not None:
+        save(problem, result, options.output)
+        print(f"solution: {options.output}")
+    _draw(problem, result, options.plot, Path(f"{name}.png"))
+    if result.status is Status.INTERRUPTED:
+        return INTERRUPTED
+    return SOLVED if result.success else NOT_SOLVED
+
+
+def _draw(problem: Problem, result: Result, wanted: Path | None, default: Path) -> None:
+    """A picture that was asked for must come; one by default may be missing, with the reason."""
+    try:
+        figure = plot.picture(problem, result)
+    except ModuleNotFoundError as error:
+        if wanted is not None:
+            raise
+        print(f"no picture: {error}")
+        return
+    path = wanted or default
+    plot.save(figure, path)
+    print(f"picture: {path}")
+
+
+def save(problem: Problem, result: Result, path: Path) -> None:
+    """Write x, the problem's series, the multipliers and the outcome to `path`, for `numpy.load`."""
+    arrays: dict[str, Any] = {name: column.numpy() for name, column in problem.series(result.x).items()}
+    arrays["x"] = result.x.cpu().numpy()
+    arrays |= {"value": result.value, "status": result.status.name, "gradient_norm": result.gradient_norm}
+    if result.multipliers is not None:
+        arrays["multipliers"] = result.multipliers.cpu().numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **arrays)
+
+
+def _find(name: str, nodes: int | None) -> tuple[str, Problem]:
+    """The problem and a short name for its files."""
+    if name in PROBLEMS:
+        return name, _make(PROBLEMS[name], name, nodes)
+    file, colon, attribute = name.rpartition(":")
+    if colon and file.endswith(".py"):
+        return attribute, _make(_load(Path(file), attribute), name, nodes)
+    known = ", ".join(PROBLEMS)
+    raise ValueError(f"expected one of {known}, or FILE.py:OBJECT, got {name!r}; `banded list` describes them")
+
+
+def _make(source: object, name: str, nodes: int | None) -> Problem:
+    """A problem as it is, or made by a function that may take `nodes`."""
+    if callable(source):
+        takes_nodes = "nodes" in inspect.signature(source).parameters
+        if nodes is not None and takes_nodes:
+            source = source(nodes=nodes)
+        elif nodes is None:
+            source = source()
+    if not isinstance(source, Problem):
+        if nodes is not None and callable(source):
+            raise ValueError(f"--nodes: {name} takes no argument `nodes`; leave it out")
+        raise FileFormatError(
+            f"{name}: expected a banded.Problem or a function that returns one, got {type(source).__name__}"
+        )
+    return source
+
+
+def _load(file: Path, attribute: str) -> object:
+    """An object from a Python file."""
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such file")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None  # the name ends in .py
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        line = traceback.extract_tb(error.__traceback__)[-1]
+        raise FileFormatError(f"{line.filename}, line {line.lineno}: {type(error).__name__}: {error}") from error
+    if not hasattr(module, attribute):
+        found = [name for name, value in vars(module).items() if isinstance(value, Problem)]
+        raise FileFormatError(
+            f"{file}: expected an object named {attribute!r}, found "
+            + (f"the problems {', '.join(found)}" if found else "no banded.Problem at all")
+        )
+    return getattr(module, attribute)

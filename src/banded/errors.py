@@ -1,0 +1,49 @@
+"""The exceptions: each says what was expected, what came and what to do next."""
+
+import torch
+
+
+class BandedError(Exception):
+    """Base of every error that is `banded`'s own."""
+
+
+class BandwidthError(BandedError, ValueError):
+    """The Hessian has entries outside the band that was given, or no band at all.
+
+    Attributes:
+        leak: largest entry of (H - band) v for a random v of unit variance, in
+            the units of H.
+        bandwidth: the half-bandwidth that was tried.
+        needed: the smallest half-bandwidth that holds H, or None where none up
+            to the limit of the search does.
+    """
+
+    def __init__(self, message: str, *, leak: float, bandwidth: int, needed: int | None) -> None:
+        super().__init__(message)
+        self.leak = leak
+        self.bandwidth = bandwidth
+        self.needed = needed
+
+
+class RecoveryError(BandedError, ArithmeticError):
+    """The band is wide enough, but rounding spoilt the entries recovered from the products."""
+
+
+class NotPositiveDefiniteError(BandedError, torch.linalg.LinAlgError):  # type: ignore[name-defined, misc]  # stubs lack it
+    """A Cholesky factorisation broke down.
+
+    Attributes:
+        row: the first row (from 0) whose leading principal minor is not positive.
+    """
+
+    def __init__(self, message: str, *, row: int) -> None:
+        super().__init__(message)
+        self.row = row
+
+
+class NonFiniteError(BandedError, ValueError):
+    """A value or derivative of the user's function is NaN or infinite."""
+
+
+class FileFormatError(BandedError, ValueError):
+    """A file does not hold what it should."""

@@ -1,0 +1,6 @@
+"""Minimisation: direction, line search, Newton's method, multipliers."""
+
+from banded.optimize.minimize import minimize as minimize
+from banded.optimize.result import Record as Record
+from banded.optimize.result import Result as Result
+from banded.optimize.result import Status as Status

@@ -1,0 +1,102 @@
+"""The entry point: from a function and a start to a result."""
+
+from collections.abc import Callable, Iterator
+
+from torch import Tensor
+
+from banded.checks import check_unknowns
+from banded.hessian import Plan, value_of
+from banded.hessian import plan as make_plan
+from banded.optimize.direction import NewtonDirection
+from banded.optimize.multipliers import AugmentedLagrangian, rounds
+from banded.optimize.newton import newton
+from banded.optimize.recorder import Recorder, State
+from banded.optimize.result import Result, Status
+
+
+def minimize(
+    f: Callable[[Tensor], Tensor] | Plan,
+    x0: Tensor,
+    *,
+    equality: Callable[[Tensor], Tensor] | None = None,
+    bandwidth: int | None = None,
+    method: str = "direct",
+    compile: bool = False,
+    tolerance: float = 1e-8,
+    max_iterations: int = 3000,
+    progress: bool | None = None,
+) -> Result:
+    """Minimise f, perhaps subject to c(x) = 0, by Newton's method on the band of its Hessian.
+
+    The step solves (H + δI) p = -g by banded Cholesky, with the smallest δ >= 0
+    tried that makes the matrix positive definite, and is shortened until f has
+    decreased enough (Nocedal & Wright 2006, §3.1, §3.4). Constraints are
+    brought in by penalties with multiplier updates.
+
+    Args:
+        f: twice differentiable loss, takes a tensor in the shape of `x0`,
+            returns a scalar `()`; or a `Plan` of one, whose settings then hold.
+        x0: start, float32 or float64, of any shape, with time as the first dimension.
+        equality: c, takes a tensor in the shape of `x0` and returns residuals
+            of any shape that are to be zero; they, too, must couple only
+            unknowns that are close.
+        bandwidth: half-bandwidth of the Hessian of f + λ·c + ρ c·c, found if None.
+        method: recovery of the band, as in `plan`.
+        compile: compile f with its derivatives, as in `plan`.
+        tolerance: on the largest absolute entry of the gradient, in units of
+            f / x, and of c, in its own units.
+        max_iterations: Newton steps at most.
+        progress: print a row per iteration; None does where standard output is
+            an interactive terminal.
+
+    Returns:
+        The best point with its status, whose text is advice, and the history.
+        Ctrl-C returns it, too.
+
+    Raises:
+        TypeError, ValueError: for bad arguments, as in `plan`.
+        NonFiniteError: if f, its derivatives or c are not finite at `x0`.
+        BandwidthError: if the band does not hold the Hessian; says what would.
+    """
+    _check_limits(tolerance, max_iterations)
+    recorder = Recorder(progress, constrained=equality is not None)
+    if equality is None:
+        made = f if isinstance(f, Plan) else make_plan(f, x0, bandwidth=bandwidth, method=method, compile=compile)
+        x = x0.detach().clone()
+        states = (State(it, it.value, it.status) for it in newton(made, x, NewtonDirection(), tolerance))
+        return _follow(states, recorder, max_iterations)
+    if isinstance(f, Plan):
+        raise TypeError("f: expected a function where there are equality constraints, got a Plan; pass its function")
+    check_unknowns(x0, "x0")
+    x = x0.detach().clone()
+    lagrangian = AugmentedLagrangian(f, equality, x)
+    made = make_plan(lagrangian, x, bandwidth=bandwidth, method=method, compile=compile)
+    residual = value_of(equality, compile=made.engine == "compiled")
+    return _follow(rounds(lagrangian, made, residual, x, tolerance), recorder, max_iterations)
+
+
+def _follow(states: Iterator[State], recorder: Recorder, max_iterations: int) -> Result:
+    """Take states until one says why it is the last, the limit is reached, or the user interrupts."""
+    state, status = None, None
+    try:
+        for state in states:
+            status = state.status
+            if status is not None:
+                break
+            recorder.add(state)
+            if recorder.steps >= max_iterations:
+                status = Status.MAX_ITERATIONS
+                break
+    except KeyboardInterrupt:
+        if state is None:
+            raise
+        status = Status.INTERRUPTED
+    assert state is not None and status is not None  # the sequences end with a status
+    return recorder.result(state, status)
+
+
+def _check_limits(tolerance: float, max_iterations: int) -> None:
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance: expected a number >= 0, got {tolerance!r}")
+    if max_iterations < 0:
+        raise ValueError(f"max_iterations: expected a whole number >= 0, got {max_iterations!r}")

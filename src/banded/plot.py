@@ -1,0 +1,68 @@
+"""Pictures of solutions. Needs matplotlib: the extra `plot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from banded.optimize import Result
+from banded.problems import Problem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def picture(problem: Problem, result: Result) -> Figure:
+    """The solution on the left, the way there on the right.
+
+    Raises:
+        ModuleNotFoundError: where matplotlib is not installed; says how to get it.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("pictures need matplotlib; install it with pip install 'banded[plot]'") from error
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(6, 5)))
+    if problem.draw is None:
+        _series(left.subplots(), problem, result)
+    else:
+        problem.draw(left, result)
+    convergence(right.subplots(), result)
+    figure.suptitle(problem.title)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` to `path`, in the format of its suffix, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def convergence(axes: Axes, result: Result) -> None:
+    """Gradient norm, and violation where there are constraints, against the iteration."""
+    iteration = [record.iteration for record in result.history]
+    axes.semilogy(iteration, [record.gradient_norm or None for record in result.history], ".-", label="gradient norm")
+    if result.violation is not None:
+        axes.semilogy(iteration, [record.violation or None for record in result.history], ".-", label="violation")
+    axes.set(xlabel="Newton step", title=f"{result.status.name.lower()}, f = {result.value:.7g}")
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
+
+
+def _series(axes: Axes, problem: Problem, result: Result) -> None:
+    series = problem.series(result.x)
+    if len(series) == 1:
+        ((name, values),) = series.items()
+        axes.plot(values, ".-", label=name)
+        axes.set(xlabel="unknown")
+    else:
+        axis, *names = series
+        for name in names:
+            axes.plot(series[axis], series[name], label=name)
+        axes.set(xlabel=axis)
+    axes.set(title="solution")
+    axes.legend(fontsize=8)

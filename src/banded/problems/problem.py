@@ -1,0 +1,47 @@
+"""What a named problem is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from banded.optimize import Result, minimize
+
+if TYPE_CHECKING:
+    from matplotlib.figure import SubFigure
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A minimisation that `banded solve` can run, save and draw.
+
+    Attributes:
+        objective: f, as in `minimize`.
+        start: x0, as in `minimize`.
+        equality: c with c(x) = 0, or None.
+        bandwidth: half-bandwidth, or None to have it found.
+        title: one line.
+        columns: x -> named series of equal length to save and draw, the first
+            of them the axis, such as time; None takes x as it is.
+        draw: draws the result into a part of a figure, in place of the series.
+    """
+
+    objective: Callable[[Tensor], Tensor]
+    start: Tensor
+    equality: Callable[[Tensor], Tensor] | None = None
+    bandwidth: int | None = None
+    title: str = ""
+    columns: Callable[[Tensor], Mapping[str, Tensor]] | None = None
+    draw: Callable[[SubFigure, Result], None] | None = None
+
+    def solve(self, **options: Any) -> Result:
+        """`minimize` with this problem's arguments; `options` are its others."""
+        return minimize(self.objective, self.start, equality=self.equality, bandwidth=self.bandwidth, **options)
+
+    def series(self, x: Tensor) -> dict[str, Tensor]:
+        """The columns at x, detached and on the CPU."""
+        columns = {"x": x.reshape(-1)} if self.columns is None else self.columns(x)
+        return {name: column.detach().cpu() for name, column in columns.items()}
