@@ -47,12 +47,9 @@ def check_value(value: object, x: Tensor) -> None:
 def check_bandwidth(bandwidth: object, n: int) -> None:
     """`bandwidth` must be a whole number from 0 to n - 1."""
     if isinstance(bandwidth, bool) or not isinstance(bandwidth, int):
-        raise TypeError(f"bandwidth: expected a whole number or None, got {bandwidth!r}")
+        raise TypeError(f"bandwidth: expected a whole number, got {bandwidth!r}")
     if not 0 <= bandwidth < n:
-        raise ValueError(
-            f"bandwidth: expected 0 <= bandwidth <= n - 1 = {n - 1} for n = {n} unknowns, got {bandwidth}; "
-            "leave it out to have it found"
-        )
+        raise ValueError(f"bandwidth: expected 0 <= bandwidth <= n - 1 = {n - 1} for n = {n} unknowns, got {bandwidth}")
 
 
 def check_finite(value: Tensor, gradient: Tensor) -> None:

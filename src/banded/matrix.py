@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from banded.checks import check_bandwidth
 from banded.factor import Cholesky, check_operand
 
 
@@ -44,6 +45,7 @@ class SymmetricBanded:
         """Takes the lower band of `matrix` `(n, n)`; what lies above it or outside is not read."""
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"matrix: expected shape (n, n), got {tuple(matrix.shape)}")
+        check_bandwidth(bandwidth, len(matrix))
         diagonals = [torch.nn.functional.pad(matrix.diagonal(-d), (0, d)) for d in range(bandwidth + 1)]
         return cls(torch.stack(diagonals))
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -54,8 +54,13 @@ class Plan:
             ValueError: if `x` has another shape, dtype or device than the plan was made for.
         """
         self._check(x)
-        value, gradient, products = self._run(x.reshape(-1), self._probes)
-        return value, gradient.reshape(x.shape), self._recover(products)
+        flat = x.reshape(-1)
+        value, gradient, products = self._run(flat, self._probes)
+        H = self._recover(products)
+        again = self._recover.rescaled(H)
+        if again is not None:
+            H = again(self._run(flat, _probes(again, x))[2])
+        return value, gradient.reshape(x.shape), H
 
     def value(self, x: Tensor) -> Tensor:
         """f(x) alone, without a graph."""
@@ -121,14 +126,17 @@ def plan(
     if bandwidth is None:
         bandwidth = _detect(run, x)
     recover = RECOVERIES[method](n, bandwidth, x.device)
-    probes = comb(n, recover.spacing, x)
+    probes = _probes(recover, x)
     if compile:
         engine, reason, run = _compiled_engine(flat, x, probes, fallback=(engine, reason, run))
     value = value_of(flat, compile=engine == "compiled")
     made = Plan(n, bandwidth, method, engine, reason, x.clone(), probes, recover, run, value)
-    if check:
-        _check_band(made, f, x, made(x)[2])
-    return made
+    if not check:
+        return made
+    H = made(x)[2]
+    _check_band(made, f, x, H)
+    scaled = recover.rescaled(H)
+    return made if scaled is None else replace(made, _recover=scaled, _probes=_probes(scaled, x))
 
 
 def hessian(
@@ -153,6 +161,11 @@ def hessian(
     if check:
         _check_band(made, f, x, H)
     return H
+
+
+def _probes(recover: Recovery, x: Tensor) -> Tensor:
+    probes = comb(x.numel(), recover.spacing, x)
+    return probes if recover.scale is None else probes * recover.scale
 
 
 def _flat(f: Callable[[Tensor], Tensor], x: Tensor) -> Function:
@@ -221,5 +234,6 @@ def _check_band(made: Plan, f: Function, x: Tensor, H: SymmetricBanded) -> None:
         )
     raise RecoveryError(
         f"method {made.method!r} on the {made.engine} engine: expected H v to its last digits, got an error of "
-        f"{leak:.3g} (entries reach {float(H.band.abs().max()):.3g}); use method='direct', or scale the unknowns"
+        f"{leak:.3g} (entries reach {float(H.band.abs().max()):.3g}); "
+        "does f draw random numbers or keep state? If not, use method='direct' without compile, or scale the unknowns"
     )

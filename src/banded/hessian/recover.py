@@ -10,12 +10,22 @@ from banded.matrix import SymmetricBanded
 
 
 class Recovery(Protocol):
-    """Turns the products of a Hessian with comb probes into its band."""
+    """Turns the products of a Hessian with comb probes into its band.
 
-    spacing: int  # of the comb probes it expects
+    Attributes:
+        spacing: of the comb probes.
+        scale: `(n,)`, what their teeth are, or None for ones.
+    """
+
+    spacing: int
+    scale: Tensor | None
 
     def __call__(self, products: Tensor) -> SymmetricBanded:
         """The band, from products `(min(spacing, n), n)`."""
+        ...
+
+    def rescaled(self, H: SymmetricBanded) -> "Recovery | None":
+        """The recovery to repeat with, where the scale of H takes digits from this one; else None."""
         ...
 
 
@@ -27,6 +37,8 @@ class Direct:
     an entry, so `band[d, j] = products[j mod (2k + 1), j + d]`, exactly.
     """
 
+    scale = None
+
     def __init__(self, n: int, bandwidth: int, device: torch.device) -> None:
         self.spacing = min(2 * bandwidth + 1, n)
         self._entry, self._outside = _gather(n, bandwidth, lambda row, column: (column % self.spacing, row), device)
@@ -34,6 +46,10 @@ class Direct:
     def __call__(self, products: Tensor) -> SymmetricBanded:
         """The band, from products `(min(2k + 1, n), n)`."""
         return SymmetricBanded(products.take(self._entry).masked_fill_(self._outside, 0).mT)
+
+    def rescaled(self, H: SymmetricBanded) -> None:
+        """Never: no two entries are added."""
+        return None
 
 
 class Symmetric:
@@ -47,13 +63,17 @@ class Symmetric:
                     = P[(i + d) mod s, i] - P[i mod s, i - a] + H[i - s + d, i - s],
 
     a running sum along strides of s, from zero above the first row. Rounding
-    errors add up along it, in absolute size: about sqrt(n) units of the last
-    place for a well-scaled H, and more relative to small entries that follow
-    large ones.
+    errors add up along it in absolute size, about sqrt(n / s) units of the last
+    place of its largest entry. Where the diagonal spreads over many orders of
+    magnitude, S H S is recovered instead, with S a diagonal of powers of two near
+    H_ii^-1/2: the diagonal is exact whatever the spread, and gives S.
     """
 
-    def __init__(self, n: int, bandwidth: int, device: torch.device) -> None:
+    SPREAD = 1e4  # of the diagonal, that may cost as many units of the last place
+
+    def __init__(self, n: int, bandwidth: int, device: torch.device, scale: Tensor | None = None) -> None:
         s = self.spacing = bandwidth + 1
+        self.scale = scale
         self._plus, self._outside = _gather(n, bandwidth, lambda row, column: (row % s, column), device)
         # a = s - d rows up: column - a = row - s
         self._minus, _ = _gather(n, bandwidth, lambda row, column: (column % s, row - s), device)
@@ -64,11 +84,29 @@ class Symmetric:
 
     def __call__(self, products: Tensor) -> SymmetricBanded:
         """The band, from products `(k + 1, n)`."""
+        if self.scale is not None:
+            products = products * self.scale  # S H S, of which the probes were S times a comb
         terms = products.take(self._plus) - products.take(self._minus).masked_fill_(self._no_minus, 0)
         n, s = terms.shape
         padded = torch.nn.functional.pad(terms[:, 1:], (0, 0, 0, self._pad))
         terms[:, 1:] = padded.reshape(-(-n // s), s, s - 1).cumsum(0).reshape(n + self._pad, s - 1)[:n]
-        return SymmetricBanded(terms.masked_fill_(self._outside, 0).mT)
+        band = terms.masked_fill_(self._outside, 0).mT
+        if self.scale is not None:
+            for d in range(s):
+                band[d, : n - d] /= self.scale[: n - d] * self.scale[d:]
+        return SymmetricBanded(band)
+
+    def rescaled(self, H: SymmetricBanded) -> "Symmetric | None":
+        """One with S from the diagonal of H, where that spreads too far for this one's."""
+        diagonal = H.diagonal().abs()
+        scaled = diagonal if self.scale is None else diagonal * self.scale**2
+        present = scaled[(scaled > 0) & torch.isfinite(scaled)]
+        if not len(present) or float(present.max()) <= self.SPREAD * float(present.min()):
+            return None
+        size = torch.where((scaled > 0) & torch.isfinite(scaled), diagonal, diagonal[scaled == present.max()][0])
+        # no entry of S H S may leave the range of its dtype
+        exponent = (-0.5 * size.log2()).round().clamp(-60, 60)
+        return Symmetric(H.n, H.bandwidth, H.device, scale=torch.exp2(exponent))
 
 
 RECOVERIES: dict[str, Callable[[int, int, torch.device], Recovery]] = {"direct": Direct, "symmetric": Symmetric}

@@ -1,0 +1,62 @@
+"""Slow, obvious twins of what the library does fast, written from the definitions."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def cosines(
+    n: int, k: int, dtype: torch.dtype = torch.float64
+) -> tuple[Callable[[Tensor], Tensor], Tensor, np.ndarray]:
+    """f, x and the Hessian at x of f = Σ cos(w_m·x), with the rows w_m of a band matrix.
+
+    H = -Σ cos(w_m·x) w_m w_mᵀ has half-bandwidth min(k, n - 1): NumPy, float64, no autograd.
+    """
+    rng = np.random.default_rng(100 * n + k)
+    W = np.tril(np.triu(rng.standard_normal((n, n))), k)
+    x = rng.standard_normal(n)
+    H = -W.T @ (np.cos(W @ x)[:, None] * W)
+    weights = torch.tensor(W, dtype=dtype)
+    return lambda z: (weights @ z).cos().sum(), torch.tensor(x, dtype=dtype), H
+
+
+def symmetric(n: int, k: int, seed: int = 0) -> np.ndarray:
+    """A random symmetric matrix of half-bandwidth k."""
+    lower = np.tril(np.triu(np.random.default_rng(seed).standard_normal((n, n)), -k))
+    return lower + np.tril(lower, -1).T
+
+
+def positive_definite(n: int, k: int, seed: int = 0) -> np.ndarray:
+    """A random symmetric positive definite matrix of half-bandwidth k: L Lᵀ with a banded, well-conditioned L."""
+    L = np.tril(np.triu(np.random.default_rng(seed).standard_normal((n, n)), -k)) / (k + 1)
+    np.fill_diagonal(L, 1 + np.abs(np.diag(L)))
+    return L @ L.T
+
+
+def lower_band(A: np.ndarray, k: int, poison: float = 0.0) -> Tensor:
+    """band[d, j] = A[j + d, j], entry by entry; `poison` where j + d >= n."""
+    n = len(A)
+    band = np.full((k + 1, n), poison)
+    for d in range(k + 1):
+        for j in range(n - d):
+            band[d, j] = A[j + d, j]
+    return torch.tensor(band)
+
+
+def bandwidth(A: np.ndarray, tolerance: float = 1e-12) -> int:
+    """Largest |i - j| with an entry above the tolerance."""
+    i, j = np.nonzero(np.abs(A) > tolerance)
+    return int(np.abs(i - j).max(initial=0))
+
+
+def comb_products(A: np.ndarray, spacing: int) -> Tensor:
+    """Products of A with the combs 1 at c, c + spacing, …, one row each."""
+    n = len(A)
+    rows = []
+    for c in range(min(spacing, n)):
+        v = np.zeros(n)
+        v[c::spacing] = 1
+        rows.append(A @ v)
+    return torch.tensor(np.array(rows))
