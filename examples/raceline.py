@@ -70,9 +70,12 @@ def read_track(path: Path) -> Track:
     """
     table = torch.from_numpy(read_columns(path, COLUMNS))
     center, right, left = table[:, :2], table[:, 2], table[:, 3]
-    negative = ((right < 0) | (left < 0)).nonzero()
-    if len(negative):
-        raise banded.FileFormatError(f"{path}: expected widths >= 0, got a negative one at point {int(negative[0])}")
+    narrow = ((right < 0) | (left < 0) | (right + left == 0)).nonzero()
+    if len(narrow):
+        i = int(narrow[0])
+        raise banded.FileFormatError(
+            f"{path}: expected widths >= 0 that leave room, got {float(right[i])} and {float(left[i])} at point {i}"
+        )
     along = center.roll(-1, 0) - center.roll(1, 0)
     for name, length in (("next", (center.roll(-1, 0) - center).norm(dim=1)), ("next but one", along.norm(dim=1))):
         same = (length == 0).nonzero()

@@ -1,11 +1,11 @@
 import numpy as np
-import oracles
 import pytest
 import scipy.linalg
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracles
 from banded import NonFiniteError, NotPositiveDefiniteError, SymmetricBanded
 
 SIZES = [(1, 0), (2, 1), (5, 0), (5, 2), (5, 4), (40, 7)]

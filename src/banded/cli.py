@@ -116,15 +116,12 @@ def _find(name: str, nodes: int | None) -> tuple[str, Problem]:
 
 def _make(source: object, name: str, nodes: int | None) -> Problem:
     """A problem as it is, or made by a function that may take `nodes`."""
+    takes_nodes = callable(source) and "nodes" in inspect.signature(source).parameters
+    if nodes is not None and not takes_nodes:
+        raise ValueError(f"--nodes: {name} takes no argument `nodes`; leave it out")
     if callable(source):
-        takes_nodes = "nodes" in inspect.signature(source).parameters
-        if nodes is not None and takes_nodes:
-            source = source(nodes=nodes)
-        elif nodes is None:
-            source = source()
+        source = source() if nodes is None else source(nodes=nodes)
     if not isinstance(source, Problem):
-        if nodes is not None and callable(source):
-            raise ValueError(f"--nodes: {name} takes no argument `nodes`; leave it out")
         raise FileFormatError(
             f"{name}: expected a banded.Problem or a function that returns one, got {type(source).__name__}"
         )
@@ -141,6 +138,8 @@ def _load(file: Path, attribute: str) -> object:
     sys.modules[file.stem] = module
     try:
         spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise FileFormatError(f"{file}, line {error.lineno}: SyntaxError: {error.msg}") from error
     except Exception as error:
         line = traceback.extract_tb(error.__traceback__)[-1]
         raise FileFormatError(f"{line.filename}, line {line.lineno}: {type(error).__name__}: {error}") from error

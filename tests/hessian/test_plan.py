@@ -1,14 +1,15 @@
 import sys
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from torch import Tensor
 
 import banded
+import oracles
 from banded import BandwidthError, NonFiniteError, RecoveryError
 from banded.hessian.products import Engine, Function, loop
 
@@ -194,7 +195,8 @@ class InPlace(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return 3 * x**2 * grads[0]
+        derivative: Tensor = 3 * x**2 * grads[0]
+        return derivative
 
 
 def test_functions_as_users_write_them() -> None:
@@ -209,7 +211,7 @@ def test_functions_as_users_write_them() -> None:
 
     def scan(x: Tensor) -> Tensor:
         total = torch.zeros((), dtype=x.dtype)
-        for a, b in zip(x[:-1], x[1:], strict=True):
+        for a, b in pairwise(x):
             total = total + (a * b).sin()
         return total
 
@@ -223,7 +225,7 @@ def test_functions_as_users_write_them() -> None:
     }
     for name, f in functions.items():
         rows: Any = torch.autograd.functional.hessian(f, x)  # type: ignore[no-untyped-call]
-        torch.testing.assert_close(banded.hessian(f, x).to_dense(), rows, msg=lambda text, name=name: f"{name}: {text}")
+        np.testing.assert_allclose(banded.hessian(f, x).to_dense(), rows, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
 def test_compiled_plans_give_the_same_and_fall_back_with_a_reason() -> None:
@@ -258,7 +260,7 @@ def test_compiled_plans_give_the_same_and_fall_back_with_a_reason() -> None:
 def test_bad_unknowns(x: Tensor, error: type[Exception], text: str) -> None:
     for function in (banded.hessian, banded.plan, banded.minimize):
         with pytest.raises(error, match=text.replace("x:", "x0?:")):
-            function(rosenbrock, x)  # type: ignore[operator]
+            function(rosenbrock, x)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +281,7 @@ def test_bad_unknowns(x: Tensor, error: type[Exception], text: str) -> None:
 def test_bad_functions(f: Any, error: type[Exception], text: str) -> None:
     for function in (banded.hessian, banded.plan, banded.minimize):
         with pytest.raises(error, match=text):
-            function(f, torch.ones(5, dtype=torch.float64))  # type: ignore[operator]
+            function(f, torch.ones(5, dtype=torch.float64))
 
 
 def test_constants_on_another_device_are_pytorchs_error() -> None:
@@ -295,7 +297,7 @@ def test_nan_names_the_first_bad_entry_of_the_gradient() -> None:
     x = torch.tensor([2.0, 3.0, 0.5, 1.0], dtype=torch.float64)
     for function in (banded.hessian, banded.plan, banded.minimize):
         with pytest.raises(NonFiniteError, match=r"gradient\[2\] = nan \(2 of 4 entries"):
-            function(f, x)  # type: ignore[operator]
+            function(f, x)
     with pytest.raises(NonFiniteError, match=r"gradient\[\(1, 0\)\] = nan"):
         banded.hessian(f, x.reshape(2, 2))
     with pytest.raises(NonFiniteError, match="got inf"):
@@ -314,7 +316,7 @@ def test_nan_names_the_first_bad_entry_of_the_gradient() -> None:
 def test_bad_bandwidths(bandwidth: int, error: type[Exception], text: str) -> None:
     for function in (banded.hessian, banded.plan, banded.minimize):
         with pytest.raises(error, match=text):
-            function(rosenbrock, torch.ones(5, dtype=torch.float64), bandwidth=bandwidth)  # type: ignore[operator]
+            function(rosenbrock, torch.ones(5, dtype=torch.float64), bandwidth=bandwidth)
 
 
 def test_unknown_method() -> None:

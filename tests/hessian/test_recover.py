@@ -1,10 +1,10 @@
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracles
 from banded.hessian.probes import comb
 from banded.hessian.recover import RECOVERIES
 

@@ -37,9 +37,8 @@ class Direct:
     an entry, so `band[d, j] = products[j mod (2k + 1), j + d]`, exactly.
     """
 
-    scale = None
-
     def __init__(self, n: int, bandwidth: int, device: torch.device) -> None:
+        self.scale: Tensor | None = None
         self.spacing = min(2 * bandwidth + 1, n)
         self._entry, self._outside = _gather(n, bandwidth, lambda row, column: (column % self.spacing, row), device)
 
@@ -49,7 +48,7 @@ class Direct:
 
     def rescaled(self, H: SymmetricBanded) -> None:
         """Never: no two entries are added."""
-        return None
+        return
 
 
 class Symmetric:

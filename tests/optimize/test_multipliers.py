@@ -1,0 +1,161 @@
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+from torch import Tensor
+
+import banded
+from banded import NonFiniteError, Status
+from banded.problems import cartpole
+
+
+def distance(x: Tensor) -> Tensor:
+    return (x - torch.arange(len(x), dtype=x.dtype)).square().sum()
+
+
+def circles(x: Tensor) -> Tensor:
+    """Neighbours lie on unit circles."""
+    return x[1:] ** 2 + x[:-1] ** 2 - 1
+
+
+def test_linear_constraints_match_the_exact_kkt_system() -> None:
+    """min ½|x - a|² with x_{i+1} + x_i = 1: one linear system, solved densely."""
+    n = 12
+    a = np.linspace(-1, 2, n)
+    J = np.eye(n)[1:] + np.eye(n)[:-1]
+    kkt = np.block([[np.eye(n), J.T], [J, np.zeros((n - 1, n - 1))]])
+    solution = np.linalg.solve(kkt, np.concatenate([a, np.ones(n - 1)]))
+    result = banded.minimize(
+        lambda x: 0.5 * (x - torch.from_numpy(a)).square().sum(),
+        torch.zeros(n, dtype=torch.float64),
+        equality=lambda x: x[1:] + x[:-1] - 1,
+    )
+    assert result.status is Status.CONVERGED
+    assert result.multipliers is not None
+    np.testing.assert_allclose(result.x, solution[:n], atol=1e-8)
+    np.testing.assert_allclose(result.multipliers, solution[n:], atol=1e-6)
+
+
+def test_curved_constraints_match_an_independent_optimiser() -> None:
+    start = torch.full((6,), 0.6, dtype=torch.float64)
+    result = banded.minimize(distance, start, equality=circles)
+    reference = scipy.optimize.minimize(
+        lambda x: float(distance(torch.from_numpy(x))),
+        start.numpy(),
+        constraints={"type": "eq", "fun": lambda x: circles(torch.from_numpy(x)).numpy()},
+        method="SLSQP",
+        options={"ftol": 1e-12},
+    )
+    assert result.status is Status.CONVERGED
+    assert result.value == pytest.approx(reference.fun, rel=1e-6)
+    np.testing.assert_allclose(result.x, reference.x, atol=1e-4)
+
+
+@pytest.mark.parametrize("nodes", [3, 20, 100])
+def test_cartpole_satisfies_the_kkt_conditions(nodes: int) -> None:
+    """∇f + λ ∇c = 0 and c = 0, with dense derivatives of the user's functions."""
+    problem = cartpole(nodes)
+    assert problem.equality is not None
+    result = problem.solve()
+    assert result.status is Status.CONVERGED
+    assert result.multipliers is not None
+    assert result.violation is not None
+    gradient: Any = torch.func.grad(problem.objective)(result.x)
+    pulled_back = torch.func.vjp(problem.equality, result.x)[1](result.multipliers)[0]
+    assert float((gradient + pulled_back).abs().max()) < 1e-7
+    assert float(problem.equality(result.x).abs().max()) == pytest.approx(result.violation)
+    assert result.violation < 1e-8
+    assert result.value == pytest.approx(float(problem.objective(result.x)), rel=1e-12)
+
+
+def test_cartpole_reaches_the_optimum_of_the_author_s_own_way() -> None:
+    """benchmarks/descent.py re-creates it: 144.831116 at 100 nodes."""
+    assert cartpole(100).solve().value == pytest.approx(144.831116, abs=1e-6)
+
+
+def test_history_of_a_constrained_run(capsys: pytest.CaptureFixture[str]) -> None:
+    result = cartpole(10).solve(progress=True)
+    heading = capsys.readouterr().out.splitlines()[0].split()
+    assert heading == ["iter", "value", "gradient", "violation", "penalty", "step", "shift", "evals", "seconds"]
+    assert result.history[-1].iteration == result.iterations
+    assert result.iterations == sum(record.step > 0 for record in result.history)
+    penalties = [record.penalty for record in result.history if record.penalty is not None]
+    assert penalties == sorted(penalties)
+    assert result.history[-1].violation == result.violation
+    assert "violation" in str(result)
+
+
+def test_contradicting_constraints_are_infeasible() -> None:
+    result = banded.minimize(
+        distance, torch.zeros(5, dtype=torch.float64), equality=lambda x: torch.cat([x - 1, x + 1])
+    )
+    assert result.status is Status.INFEASIBLE
+    assert not result.success
+    assert result.violation == pytest.approx(1, rel=0.1)  # the least there is
+
+
+def test_redundant_constraints_do_no_harm() -> None:
+    result = banded.minimize(
+        distance, torch.zeros(5, dtype=torch.float64), equality=lambda x: torch.cat([x[1:] - x[:-1], x[1:] - x[:-1]])
+    )
+    assert result.success
+    np.testing.assert_allclose(result.x, 2, atol=1e-7)
+
+
+def test_an_objective_bounded_only_by_its_constraints() -> None:
+    result = banded.minimize(
+        lambda x: -x.square().sum() + x[0],
+        torch.full((4,), 0.5, dtype=torch.float64),
+        equality=lambda x: x**2 - 1,
+    )
+    assert result.success
+    np.testing.assert_allclose(result.x.abs(), 1, atol=1e-8)
+
+
+def test_float32() -> None:
+    result = banded.minimize(distance, torch.full((6,), 0.6), equality=circles, tolerance=1e-4)
+    assert result.success
+    assert result.x.dtype == torch.float32
+    assert result.violation is not None
+    assert result.violation < 1e-4
+
+
+def test_interrupt_returns_the_best_point_so_far() -> None:
+    problem = cartpole(30)
+    calls = 0
+
+    def f(z: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 40:
+            signal.raise_signal(signal.SIGINT)
+        return problem.objective(z)
+
+    result = banded.minimize(f, problem.start, equality=problem.equality, bandwidth=6)
+    assert result.status is Status.INTERRUPTED
+    assert result.iterations > 0
+    assert result.value == pytest.approx(float(problem.objective(result.x)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("equality", "error", "text"),
+    [
+        (lambda x: 1.0, TypeError, "equality: expected a tensor of residuals, got float"),
+        (lambda x: x[:0], ValueError, "at least one residual"),
+        (lambda x: x.long(), ValueError, "real residuals on cpu.*int64"),
+        (lambda x: x.to("meta"), ValueError, "meta"),
+        (lambda x: x.log(), NonFiniteError, r"finite residuals at the start, got -inf at index \(0,\)"),
+    ],
+)
+def test_bad_constraints(equality: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        banded.minimize(distance, torch.zeros(5, dtype=torch.float64), equality=equality)
+
+
+def test_a_plan_cannot_be_combined_with_constraints() -> None:
+    x = torch.zeros(5, dtype=torch.float64)
+    with pytest.raises(TypeError, match="pass its function"):
+        banded.minimize(banded.plan(distance, x), x, equality=circles)
