@@ -118,7 +118,7 @@ def check_operand(name: str, b: object, band: Tensor) -> None:
 
 def _check_finite(pivots: np.ndarray, info: int, band: Tensor) -> None:
     """NaN or inf anywhere ends the factorisation or reaches a pivot: only then is the band searched."""
-    if not info and np.isfinite(pivots).all():
+    if np.isfinite(pivots).all() and (not info or bool(torch.isfinite(band).all())):
         return
     n = band.shape[-1]
     for d, diagonal in enumerate(band.detach().cpu()):

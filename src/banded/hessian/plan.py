@@ -1,6 +1,5 @@
 """The one place that knows probes, products, recovery and structure, and joins them."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -9,8 +8,9 @@ from torch import Tensor
 
 from banded.checks import check_bandwidth, check_finite, check_unknowns
 from banded.errors import BandwidthError, RecoveryError
+from banded.hessian.engine import compiled_engine, eager_engine
 from banded.hessian.probes import comb, gaussian
-from banded.hessian.products import Engine, Function, batched, compiled, loop, value_of
+from banded.hessian.products import Engine, Function, loop, value_of
 from banded.hessian.recover import RECOVERIES, Recovery
 from banded.hessian.structure import detect_bandwidth, leakage
 from banded.matrix import SymmetricBanded
@@ -114,29 +114,13 @@ def plan(
         BandwidthError: if the band does not hold the Hessian; says what would.
         RecoveryError: if rounding spoils the symmetric recovery.
     """
-    check_unknowns(x)
-    if method not in RECOVERIES:
-        raise ValueError(f"method: expected one of {', '.join(map(repr, RECOVERIES))}, got {method!r}")
-    n = x.numel()
-    if bandwidth is not None:
-        check_bandwidth(bandwidth, n)
-    x = x.detach()
-    flat = _flat(f, x)
-    engine, reason, run = _eager_engine(flat, x)
-    if bandwidth is None:
-        bandwidth = _detect(run, x)
-    recover = RECOVERIES[method](n, bandwidth, x.device)
-    probes = _probes(recover, x)
-    if compile:
-        engine, reason, run = _compiled_engine(flat, x, probes, fallback=(engine, reason, run))
-    value = value_of(flat, compile=engine == "compiled")
-    made = Plan(n, bandwidth, method, engine, reason, x.clone(), probes, recover, run, value)
+    made, witness = _make(f, x, bandwidth, method, compile)
     if not check:
         return made
-    H = made(x)[2]
-    _check_band(made, f, x, H)
-    scaled = recover.rescaled(H)
-    return made if scaled is None else replace(made, _recover=scaled, _probes=_probes(scaled, x))
+    H = made(x.detach())[2]
+    _check_band(made, witness, H)
+    scaled = made._recover.rescaled(H)
+    return made if scaled is None else replace(made, _recover=scaled, _probes=_probes(scaled, made._x))
 
 
 def hessian(
@@ -156,11 +140,42 @@ def hessian(
         The matrix over the unknowns in row-major order, `(n, n)` with n = x.numel(),
         in units of f / (x_i x_j), without a graph.
     """
-    made = plan(f, x, bandwidth=bandwidth, method=method, check=False)
-    _, _, H = made(x)
+    made, witness = _make(f, x, bandwidth, method, compile=False)
+    _, _, H = made(x.detach())
     if check:
-        _check_band(made, f, x, H)
+        _check_band(made, witness, H)
     return H
+
+
+@dataclass(frozen=True)
+class _Witness:
+    """What the plainest engine says at the point where a plan is made: H v for a random v."""
+
+    run: Engine
+    v: Tensor
+    product: Tensor
+
+
+def _make(
+    f: Callable[[Tensor], Tensor], x: Tensor, bandwidth: int | None, method: str, compile: bool
+) -> tuple[Plan, _Witness]:
+    check_unknowns(x)
+    if method not in RECOVERIES:
+        raise ValueError(f"method: expected one of {', '.join(map(repr, RECOVERIES))}, got {method!r}")
+    n = x.numel()
+    if bandwidth is not None:
+        check_bandwidth(bandwidth, n)
+    x = x.detach().clone()
+    f = _flat(f, x)
+    witness = _testify(f, x)
+    eager = eager_engine(f, x)
+    if bandwidth is None:
+        bandwidth = _detect(eager.run, x)
+    recover = RECOVERIES[method](n, bandwidth, x.device)
+    probes = _probes(recover, x)
+    engine = compiled_engine(f, x, probes, fallback=eager) if compile else eager
+    value = value_of(f, compile=engine.name == "compiled")
+    return Plan(n, bandwidth, method, engine.name, engine.reason, x, probes, recover, engine.run, value), witness
 
 
 def _probes(recover: Recovery, x: Tensor) -> Tensor:
@@ -175,37 +190,12 @@ def _flat(f: Callable[[Tensor], Tensor], x: Tensor) -> Function:
     return lambda flat: f(flat.reshape(shape))
 
 
-def _eager_engine(f: Function, x: Tensor) -> tuple[str, str, Engine]:
-    """The vectorised engine where it runs, the loop where it does not; f itself is checked on the way."""
-    flat = x.reshape(-1)
-    probes = torch.ones(2, x.numel(), dtype=x.dtype, device=x.device)
-    value, gradient, _ = loop(f)(flat, probes[:1])
+def _testify(f: Function, x: Tensor) -> _Witness:
+    """Evaluate f once by the plainest engine; checks on the way what f returns."""
+    v = gaussian(x.numel(), x, torch.Generator().manual_seed(1))
+    value, gradient, products = loop(f)(x.reshape(-1), v[None])
     check_finite(value, gradient.reshape(x.shape))
-    try:
-        batched(f)(flat, probes)
-    except RuntimeError as error:
-        return "loop", f"the vectorised pass failed: {_first_line(error)}", loop(f)
-    return "batched", "vectorised double backward", batched(f)
-
-
-def _compiled_engine(
-    f: Function, x: Tensor, probes: Tensor, fallback: tuple[str, str, Engine]
-) -> tuple[str, str, Engine]:
-    try:
-        run = compiled(f)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's own, about its internals
-            run(x.reshape(-1), probes)
-    except Exception as error:  # whatever the compiler met, the eager engine works
-        name, _, eager = fallback
-        reason = f"compiling failed: {_first_line(error)}"
-        warnings.warn(f"banded: {reason}; continuing with the {name} engine", RuntimeWarning, stacklevel=3)
-        return name, reason, eager
-    return "compiled", "the whole product in one graph", run
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
+    return _Witness(loop(f), v, products[0])
 
 
 def _detect(run: Engine, x: Tensor) -> int:
@@ -215,15 +205,12 @@ def _detect(run: Engine, x: Tensor) -> int:
     return detect_bandwidth(products, x.reshape(-1), torch.Generator().manual_seed(0))
 
 
-def _check_band(made: Plan, f: Function, x: Tensor, H: SymmetricBanded) -> None:
-    """One product with a random vector, by the plainest engine, against the H that the plan recovered."""
-    plain = loop(_flat(f, x))
-    v = gaussian(made.n, x, torch.Generator().manual_seed(1))
-    _, _, product = plain(x.reshape(-1), v[None])
-    leak = leakage(H, v, product[0])
+def _check_band(made: Plan, witness: _Witness, H: SymmetricBanded) -> None:
+    """Hold H, recovered at the point where the plan was made, against the witness's product."""
+    leak = leakage(H, witness.v, witness.product)
     if not leak:
         return
-    needed = _detect(plain, x)
+    needed = _detect(witness.run, made._x)
     if needed > made.bandwidth:
         raise BandwidthError(
             f"bandwidth: expected H[i, j] = 0 for |i - j| > {made.bandwidth}, found a leak of {leak:.3g} "

@@ -44,7 +44,7 @@ class Direct:
 
     def __call__(self, products: Tensor) -> SymmetricBanded:
         """The band, from products `(min(2k + 1, n), n)`."""
-        return SymmetricBanded(products.take(self._entry).masked_fill_(self._outside, 0).mT)
+        return SymmetricBanded(_take(products, self._entry).masked_fill_(self._outside, 0).mT)
 
     def rescaled(self, H: SymmetricBanded) -> None:
         """Never: no two entries are added."""
@@ -85,7 +85,7 @@ class Symmetric:
         """The band, from products `(k + 1, n)`."""
         if self.scale is not None:
             products = products * self.scale  # S H S, of which the probes were S times a comb
-        terms = products.take(self._plus) - products.take(self._minus).masked_fill_(self._no_minus, 0)
+        terms = _take(products, self._plus) - _take(products, self._minus).masked_fill_(self._no_minus, 0)
         n, s = terms.shape
         padded = torch.nn.functional.pad(terms[:, 1:], (0, 0, 0, self._pad))
         terms[:, 1:] = padded.reshape(-(-n // s), s, s - 1).cumsum(0).reshape(n + self._pad, s - 1)[:n]
@@ -109,6 +109,11 @@ class Symmetric:
 
 
 RECOVERIES: dict[str, Callable[[int, int, torch.device], Recovery]] = {"direct": Direct, "symmetric": Symmetric}
+
+
+def _take(products: Tensor, positions: Tensor) -> Tensor:
+    """`products.take(positions)`; index_select is 2 to 12 times faster on CPUs."""
+    return products.reshape(-1).index_select(0, positions.reshape(-1)).reshape(positions.shape)
 
 
 def _gather(
