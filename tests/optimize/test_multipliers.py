@@ -123,6 +123,15 @@ def test_float32() -> None:
     assert result.violation < 1e-4
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_tolerance_out_of_reach_ends_at_rounding_errors_and_says_so(dtype: torch.dtype) -> None:
+    result = banded.minimize(distance, torch.full((6,), 0.6, dtype=dtype), equality=circles, tolerance=0)
+    assert result.status is Status.PRECISION
+    assert result.violation is not None
+    assert result.violation < 1e3 * torch.finfo(dtype).eps
+    assert result.iterations < 200
+
+
 def test_interrupt_returns_the_best_point_so_far() -> None:
     problem = cartpole(30)
     calls = 0

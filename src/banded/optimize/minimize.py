@@ -58,17 +58,16 @@ def minimize(
         NonFiniteError: if f, its derivatives or c are not finite at `x0`.
         BandwidthError: if the band does not hold the Hessian; says what would.
     """
+    check_unknowns(x0, "x0")
     _check_limits(tolerance, max_iterations)
     recorder = Recorder(progress, constrained=equality is not None)
+    x = x0.detach().clone()
     if equality is None:
-        made = f if isinstance(f, Plan) else make_plan(f, x0, bandwidth=bandwidth, method=method, compile=compile)
-        x = x0.detach().clone()
+        made = f if isinstance(f, Plan) else make_plan(f, x, bandwidth=bandwidth, method=method, compile=compile)
         states = (State(it, it.value, it.status) for it in newton(made, x, NewtonDirection(), tolerance))
         return _follow(states, recorder, max_iterations)
     if isinstance(f, Plan):
         raise TypeError("f: expected a function where there are equality constraints, got a Plan; pass its function")
-    check_unknowns(x0, "x0")
-    x = x0.detach().clone()
     lagrangian = AugmentedLagrangian(f, equality, x)
     made = make_plan(lagrangian, x, bandwidth=bandwidth, method=method, compile=compile)
     residual = value_of(equality, compile=made.engine == "compiled")

@@ -15,7 +15,7 @@ from banded.optimize.result import Status
 
 START = 0.1  # first penalty weight
 GROWTH = 10.0  # from round to round
-LIMIT = 1e12
+LIMIT = -0.75  # power of eps at which ρ is as large as rounding allows: 5e11 in float64, 2e5 in float32
 GATE = 0.01  # a round ends when its Newton decrement is this share of the penalty term
 
 
@@ -69,6 +69,7 @@ def rounds(
     once more, with its status.
     """
     direction, last = NewtonDirection(), 0.0
+    limit = torch.finfo(x.dtype).eps ** LIMIT
     while True:
         for iterate in newton(plan, x, direction, tolerance):
             c = residual(iterate.x)
@@ -80,19 +81,21 @@ def rounds(
             if iterate.shift == 0 and iterate.decrement <= GATE * worth:
                 break
         violation = float(c.abs().max())
-        status = _verdict(iterate, violation, float(lagrangian.penalty), tolerance)
+        stuck = violation > 0.1 * last
+        at_limit = float(lagrangian.penalty) >= limit
+        status = _verdict(iterate, violation, tolerance, stuck=stuck, at_limit=at_limit)
         if status is not None:
             yield replace(state, status=status)
             return
         if iterate.status is not Status.UNBOUNDED:  # there, only a larger penalty helps
             x = iterate.x
             lagrangian.multipliers += 2 * lagrangian.penalty * c
-        if violation > 0.1 * last or iterate.status is Status.UNBOUNDED:
+        if stuck or iterate.status is Status.UNBOUNDED:
             lagrangian.penalty *= GROWTH
         last = violation
 
 
-def _verdict(iterate: Iterate, violation: float, penalty: float, tolerance: float) -> Status | None:
+def _verdict(iterate: Iterate, violation: float, tolerance: float, *, stuck: bool, at_limit: bool) -> Status | None:
     """Why a round was the last, or None."""
     if iterate.status is Status.NON_FINITE:
         return Status.NON_FINITE
@@ -101,6 +104,9 @@ def _verdict(iterate: Iterate, violation: float, penalty: float, tolerance: floa
             return iterate.status
         if iterate.gradient_norm <= tolerance:
             return Status.CONVERGED
-    if penalty < LIMIT:
+    no_further = at_limit or (stuck and iterate.status is Status.PRECISION)
+    if no_further and violation <= torch.finfo(iterate.x.dtype).eps ** 0.5:
+        return Status.PRECISION
+    if not at_limit:
         return None
     return Status.UNBOUNDED if iterate.status is Status.UNBOUNDED else Status.INFEASIBLE

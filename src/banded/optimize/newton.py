@@ -16,6 +16,7 @@ from banded.optimize.result import Status
 
 UNBOUNDED = 1e20  # a fall of f, relative to its size at the start, that no minimum explains
 NOISE = 10  # rounding error of f, in units of eps |f|
+PATIENCE = 5  # steps in a row that lower neither f nor the gradient
 COARSE_NOISE = 1e4  # the same where large terms cancel in f: the most that is put down to rounding
 
 
@@ -79,14 +80,19 @@ def newton(plan: Plan, x: Tensor, direction: NewtonDirection, tolerance: float) 
     """
     here = _arrive(plan, x, direction, step=0.0, evaluations=1)
     magnitude = max(1.0, abs(here.value))
+    least, idle = here.gradient_norm, 0
     while True:
         yield here
         if here.status is not None:
             return
         if here.gradient_norm <= tolerance:
             here = replace(here, status=Status.CONVERGED if here.is_minimum() else Status.SADDLE)
+        elif idle == PATIENCE:
+            here = replace(here, status=Status.PRECISION)
         else:
-            here = _advance(plan, here, direction, magnitude)
+            there = _advance(plan, here, direction, magnitude)
+            idle = 0 if there.value < here.value - _noise(here) or there.gradient_norm < 0.9 * least else idle + 1
+            least, here = min(least, there.gradient_norm), there
 
 
 def _arrive(plan: Plan, x: Tensor, direction: NewtonDirection, *, step: float, evaluations: int) -> Iterate:
@@ -99,8 +105,7 @@ def _arrive(plan: Plan, x: Tensor, direction: NewtonDirection, *, step: float, e
 
 def _advance(plan: Plan, here: Iterate, direction: NewtonDirection, magnitude: float) -> Iterate:
     """The next iterate, or this one with the reason why there is none."""
-    eps = torch.finfo(here.x.dtype).eps
-    noise = NOISE * eps * abs(here.value)
+    noise = _noise(here)
     decrement, tried = here.decrement, 0
     if decrement > 2 * noise:
         step = backtrack(lambda t: float(plan.value(here.x + t * here.direction)), here.value, -decrement, noise)
@@ -113,7 +118,12 @@ def _advance(plan: Plan, here: Iterate, direction: NewtonDirection, magnitude: f
             except NonFiniteError:
                 return replace(here, status=Status.NON_FINITE)
         tried = step.evaluations
-    return _polish(plan, here, direction, tried, COARSE_NOISE * eps * max(magnitude, abs(here.value)))
+    coarse = COARSE_NOISE * torch.finfo(here.x.dtype).eps * max(magnitude, abs(here.value))
+    return _polish(plan, here, direction, tried, coarse)
+
+
+def _noise(here: Iterate) -> float:
+    return NOISE * torch.finfo(here.x.dtype).eps * abs(here.value)
 
 
 def _polish(plan: Plan, here: Iterate, direction: NewtonDirection, tried: int, noise: float) -> Iterate:
