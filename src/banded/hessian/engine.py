@@ -1,6 +1,7 @@
 """Which of the ways to compute products runs for a function: chosen by trying."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,8 +28,8 @@ def eager_engine(f: Function, x: Tensor) -> Choice:
     return Choice("batched", "vectorised double backward", batched(f))
 
 
-def compiled_engine(f: Function, x: Tensor, probes: Tensor, fallback: Choice) -> Choice:
-    """The whole product compiled where that works, `fallback` with a warning where it does not."""
+def compiled_engine(f: Function, x: Tensor, probes: Tensor, fallback: Callable[[], Choice]) -> Choice:
+    """The whole product compiled where that works, what `fallback` gives, with a warning, where it does not."""
     try:
         run = compiled(f)
         with warnings.catch_warnings():
@@ -36,8 +37,9 @@ def compiled_engine(f: Function, x: Tensor, probes: Tensor, fallback: Choice) ->
             run(x.reshape(-1), probes)
     except Exception as error:  # whatever the compiler met, the eager engine works
         reason = f"compiling failed: {_first_line(error)}"
-        warnings.warn(f"banded: {reason}; continuing with the {fallback.name} engine", RuntimeWarning, stacklevel=5)
-        return replace(fallback, reason=reason)
+        other = fallback()
+        warnings.warn(f"banded: {reason}; continuing with the {other.name} engine", RuntimeWarning, stacklevel=5)
+        return replace(other, reason=reason)
     return Choice("compiled", "the whole product in one graph", run)
 
 

@@ -1,5 +1,6 @@
 """The one place that knows probes, products, recovery and structure, and joins them."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -168,12 +169,12 @@ def _make(
     x = x.detach().clone()
     f = _flat(f, x)
     witness = _testify(f, x)
-    eager = eager_engine(f, x)
+    eager = functools.cache(functools.partial(eager_engine, f, x))  # tried only where it is needed
     if bandwidth is None:
-        bandwidth = _detect(eager.run, x)
+        bandwidth = _detect(eager().run, x)
     recover = RECOVERIES[method](n, bandwidth, x.device)
     probes = _probes(recover, x)
-    engine = compiled_engine(f, x, probes, fallback=eager) if compile else eager
+    engine = compiled_engine(f, x, probes, fallback=eager) if compile else eager()
     value = value_of(f, compile=engine.name == "compiled")
     return Plan(n, bandwidth, method, engine.name, engine.reason, x, probes, recover, engine.run, value), witness
 

@@ -99,10 +99,13 @@ class Symmetric:
         """One with S from the diagonal of H, where that spreads too far for this one's."""
         diagonal = H.diagonal().abs()
         scaled = diagonal if self.scale is None else diagonal * self.scale**2
-        present = scaled[(scaled > 0) & torch.isfinite(scaled)]
-        if not len(present) or float(present.max()) <= self.SPREAD * float(present.min()):
+        least, most = (float(extreme) for extreme in torch.aminmax(scaled))
+        if most <= self.SPREAD * least or not 0 < most < float("inf"):
             return None
-        size = torch.where((scaled > 0) & torch.isfinite(scaled), diagonal, diagonal[scaled == present.max()][0])
+        present = scaled > 0
+        if most <= self.SPREAD * float(scaled[present].min()):
+            return None
+        size = torch.where(present, diagonal, diagonal[scaled.argmax()])
         # no entry of S H S may leave the range of its dtype
         exponent = (-0.5 * size.log2()).round().clamp(-60, 60)
         return Symmetric(H.n, H.bandwidth, H.device, scale=torch.exp2(exponent))
