@@ -1,6 +1,6 @@
 """The cart-pole of P. Zucker, "PyTorch trajectory optimization" (2018), where the idea of this library began.
 
-A cart pulled by a force swings a pole up. Per node: force f, position x,
+A cart pulled by a force swings a pole up. Per node, in this order: force f, position x,
 velocity v, angle θ (0 hanging, π upright), angular velocity ω, all dimensionless,
 
     x' = v,   v' = f,   θ' = ω,   ω' = f cos θ - sin θ,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
 DURATION = 10.0
-FORCE, POSITION, VELOCITY, ANGLE, RATE = range(5)
+FORCE, ANGLE = 0, 3  # columns of z
 
 
 def cartpole(nodes: int = 100) -> Problem:
@@ -45,11 +45,11 @@ def cartpole(nodes: int = 100) -> Problem:
         return 0.1 * z.square().sum() + upright + 0.5 * z[:, FORCE].square().sum()
 
     def residuals(z: Tensor) -> Tensor:
-        z = torch.cat([first, z])
-        middle = (z[1:] + z[:-1]) / 2
-        f, angle = z[1:, FORCE], middle[:, ANGLE]
-        rates = torch.stack([middle[:, VELOCITY], f, middle[:, RATE], f * angle.cos() - angle.sin()], 1)
-        return (z[1:, POSITION:] - z[:-1, POSITION:]) / step - rates
+        before = torch.cat([first, z[:-1]])
+        _, _, velocity, angle, rate = ((before + z) / 2).unbind(1)
+        force = z[:, FORCE]
+        rates = torch.stack([velocity, force, rate, force * angle.cos() - angle.sin()], 1)
+        return (z - before)[:, 1:] / step - rates
 
     def columns(z: Tensor) -> dict[str, Tensor]:
         force, position, velocity, angle, rate = torch.cat([first, z]).unbind(1)
