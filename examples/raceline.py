@@ -212,7 +212,7 @@ def _draw_map(axes: Axes, track: Track, points: Tensor, bend: Tensor) -> LineCol
         axes.fill(*edge.T.numpy(), fill=False, edgecolor="black", linewidth=0.8)
     closed = torch.cat([points, points[:1]]).numpy()
     segments = list(np.stack([closed[:-1], closed[1:]], 1))
-    collection = LineCollection(segments, array=bend.numpy(), cmap="plasma_r", linewidth=2)
+    collection = LineCollection(segments, array=bend.numpy(), cmap="plasma", linewidth=2)
     axes.add_collection(collection)
     axes.set(aspect="equal", xlabel="x in m", ylabel="y in m")
     return collection

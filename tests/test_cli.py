@@ -22,6 +22,9 @@ def fixed():
     return problem
 
 number = 3
+taken = banded.Problem(loss, torch.zeros(8).double(), columns=lambda x: {"t": x, "x": x, "value": x})
+ragged = banded.Problem(loss, torch.zeros(8).double(), columns=lambda x: {"t": x, "y": x[1:]})
+bare = banded.Problem(loss, torch.zeros(8).double(), columns=lambda x: x)
 hopeless = banded.Problem(lambda x: (x**3).sum(), -torch.ones(3, dtype=torch.float64))
 """
 
@@ -66,6 +69,8 @@ def test_plot_and_output_go_where_they_are_told(folder: Path) -> None:
         assert saved["x"].shape == (9, 5)
         assert saved["t"].shape == saved["angle"].shape == (10,)
         assert saved["status"] == "CONVERGED"
+        assert saved["history_value"][-1] == saved["value"]
+        assert saved["violation"] < 1e-8
     assert not (folder / "cartpole.png").exists()
 
 
@@ -89,12 +94,21 @@ def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: py
     [
         (["nothing"], "expected one of cartpole, chain, rosenbrock, or FILE.py:OBJECT, got 'nothing'"),
         (["absent.py:problem"], "absent.py: no such file"),
-        (["my_file.py:absent"], "expected an object named 'absent', found the problems problem, hopeless"),
+        (
+            ["my_file.py:absent"],
+            "expected an object named 'absent', found loss, problem, sized,",
+        ),
         (["my_file.py:number"], "expected a banded.Problem or a function that returns one, got int"),
-        (["my_file.py:loss"], "loss"),
+        (["my_file.py:loss"], "expected a banded.Problem or a function that returns one, got the function loss"),
+        (["my_file.py:taken"], "columns: expected other names than those of the outcome, got value, x"),
+        (["my_file.py:ragged"], "columns: expected vectors of equal length, got t (8,), y (7,)"),
+        (["my_file.py:bare"], "columns: expected a function that returns a dictionary"),
         (["broken.py:problem"], "broken.py, line 2: NameError: name 'nope' is not defined"),
         (["invalid.py:problem"], "invalid.py, line 1: SyntaxError"),
-        (["my_file.py:fixed", "--nodes", "3"], "--nodes: my_file.py:fixed takes no argument `nodes`"),
+        (
+            ["my_file.py:fixed", "--nodes", "3"],
+            "--nodes: expected a function of `nodes` that makes the problem, not my",
+        ),
         (["my_file.py:problem", "--nodes", "3"], "--nodes"),
         (["cartpole", "--nodes", "1"], "nodes: expected at least 2, got 1"),
         (["chain", "--output", "out.txt"], "--output: expected a file name that ends in .npz, got out.txt"),

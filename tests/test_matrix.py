@@ -135,7 +135,7 @@ def test_bad_bands(band: torch.Tensor, error: type[Exception], text: str) -> Non
     ("b", "error", "text"),
     [
         (torch.zeros(4, dtype=torch.float64), ValueError, r"\(5,\) or \(5, m\), got \(4,\)"),
-        (torch.zeros(1, 5, dtype=torch.float64), ValueError, r"got \(1, 5\)"),
+        (torch.zeros(1, 5, dtype=torch.float64), ValueError, r"got \(1, 5\); pass b?x?.reshape\(-1\)"),
         (torch.zeros(5), ValueError, "float32"),
         (torch.zeros(5, device="meta", dtype=torch.float64), ValueError, "meta"),
         ([0.0] * 5, TypeError, "list"),

@@ -13,8 +13,7 @@ def test_every_problem_can_be_solved_at_any_size(name: str, nodes: int) -> None:
     problem = PROBLEMS[name](nodes)
     result = problem.solve(progress=False)
     assert result.success
-    lengths = {len(column) for column in problem.series(result.x).values()}
-    assert len(lengths) == 1
+    assert len({len(column) for column in problem.series(result.x).values()}) <= 1
     assert problem.title
 
 

@@ -13,10 +13,8 @@ def check_unknowns(x: object, name: str = "x") -> None:
             f"{name}: expected a tensor, got {type(x).__name__}; torch.as_tensor({name}, dtype=torch.float64) makes one"
         )
     if x.dtype not in (torch.float32, torch.float64):
-        raise TypeError(
-            f"{name}: expected dtype float32 or float64, got {str(x.dtype).removeprefix('torch.')}; "
-            f"pass {name}.double()"
-        )
+        way_out = f"torch.view_as_real({name}) makes real unknowns" if x.dtype.is_complex else f"pass {name}.double()"
+        raise TypeError(f"{name}: expected dtype float32 or float64, got {_name(x.dtype)}; {way_out}")
     if x.numel() == 0:
         raise ValueError(f"{name}: expected at least one unknown, got an empty tensor of shape {tuple(x.shape)}")
 
@@ -34,14 +32,31 @@ def check_value(value: object, x: Tensor) -> None:
         )
     if not value.dtype.is_floating_point:
         raise TypeError(
-            f"f: expected a real floating-point scalar, got {str(value.dtype).removeprefix('torch.')}; "
+            f"f: expected a real floating-point scalar, got {_name(value.dtype)}; "
             "take .real or .abs() where complex numbers are used on the way"
         )
+    if value.requires_grad:
+        check_precision("f", value, x)
     if value.device != x.device:
         raise ValueError(
             f"f: expected a value on {x.device}, where x is, got one on {value.device}; "
             "move x and every tensor that f uses to one device"
         )
+
+
+def check_precision(name: str, value: Tensor, x: Tensor) -> None:
+    """`value` must not be of a lower precision than `x`."""
+    if torch.finfo(value.dtype).eps > torch.finfo(x.dtype).eps:
+        raise TypeError(
+            f"{name}: expected {_name(x.dtype)} like x, got {_name(value.dtype)}, too coarse for exact derivatives; "
+            f"make the constants and modules that {name} uses {_name(x.dtype)} (module.double()), or pass x.float()"
+        )
+
+
+def check_function(name: str, f: object) -> None:
+    """`f` must be callable."""
+    if not callable(f):
+        raise TypeError(f"{name}: expected a function of the unknowns, got {type(f).__name__}")
 
 
 def check_bandwidth(bandwidth: object, n: int) -> None:
@@ -69,6 +84,17 @@ def check_finite(value: Tensor, gradient: Tensor) -> None:
         )
 
 
+def check_curvature(product: Tensor) -> None:
+    """The Hessian times a random vector, `(n,)`, must be finite."""
+    bad = (~torch.isfinite(product)).nonzero()
+    if len(bad):
+        raise NonFiniteError(
+            f"f: expected finite second derivatives, got {product[bad[0]].item()} in row {int(bad[0])} of the Hessian "
+            f"({len(bad)} of {len(product)} rows), where value and gradient are finite; look for sqrt, norm, division "
+            "or a power at the edge of its domain, and add a small positive number inside, or start elsewhere"
+        )
+
+
 def check_residuals(residual: object, x: Tensor) -> None:
     """What an equality constraint returned at `x` must be a non-empty, finite, real tensor on its device."""
     if not isinstance(residual, Tensor):
@@ -79,9 +105,19 @@ def check_residuals(residual: object, x: Tensor) -> None:
         raise ValueError(
             f"equality: expected real residuals on {x.device}, where x is, got {residual.dtype} on {residual.device}"
         )
+    check_precision("equality", residual, x)
+    if not residual.requires_grad:
+        raise ValueError(
+            "equality: expected residuals that depend on x, got some that autograd cannot trace back to it; "
+            "no .detach(), .item(), .numpy() or torch.tensor(x) on the way"
+        )
     bad = (~torch.isfinite(residual)).nonzero()
     if len(bad):
         raise NonFiniteError(
             f"equality: expected finite residuals at the start, got {residual[tuple(bad[0])].item()} "
             f"at index {tuple(bad[0].tolist())}; start where the constraints are defined"
         )
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,12 +1,12 @@
 """The command `banded`: list the problems, solve one, save and draw the outcome."""
 
 import argparse
-import importlib.metadata
 import importlib.util
 import inspect
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("banded", description="Newton's method on banded Hessians of PyTorch functions.")
-    parser.add_argument("--version", action="version", version=importlib.metadata.version("banded"))
+    parser.add_argument("--version", action="version", version=version("banded"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help="show the problems that come with banded")
     listing.set_defaults(run=_list)
     solve = commands.add_parser("solve", help="solve a problem, draw and save the solution")
     solve.add_argument("name", help="a name from `banded list`, or FILE.py:OBJECT for a banded.Problem of yours")
-    solve.add_argument("--nodes", type=int, metavar="N", help="size of the problem")
+    solve.add_argument(
+        "--nodes", type=int, metavar="N", help="size, for problems made by a function `def problem(nodes=...)`"
+    )
     solve.add_argument("--plot", type=Path, metavar="FILE", help="picture to write (default: NAME.png)")
     solve.add_argument("--output", type=Path, metavar="FILE.npz", help="solution to write, for numpy.load")
     solve.add_argument("--quiet", action="store_true", help="print only the summary")
@@ -65,6 +67,7 @@ def _solve(options: argparse.Namespace) -> int:
     name, problem = _find(options.name, options.nodes)
     if options.output is not None and options.output.suffix != ".npz":
         raise ValueError(f"--output: expected a file name that ends in .npz, got {options.output}")
+    _check_names(problem)
     if not options.quiet:
         print(problem.title or name)
     result = problem.solve(progress=not options.quiet)
@@ -93,14 +96,43 @@ def _draw(problem: Problem, result: Result, wanted: Path | None, default: Path) 
 
 
 def save(problem: Problem, result: Result, path: Path) -> None:
-    """Write x, the problem's series, the multipliers and the outcome to `path`, for `numpy.load`."""
-    arrays: dict[str, Any] = {name: column.numpy() for name, column in problem.series(result.x).items()}
-    arrays["x"] = result.x.cpu().numpy()
-    arrays |= {"value": result.value, "status": result.status.name, "gradient_norm": result.gradient_norm}
-    if result.multipliers is not None:
-        arrays["multipliers"] = result.multipliers.cpu().numpy()
+    """Write x, the problem's series, the multipliers, the history and the outcome to `path`, for `numpy.load`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **arrays)
+    series: dict[str, Any] = {name: column.numpy() for name, column in problem.series(result.x).items()}
+    np.savez(path, **series, **_outcome(result))
+
+
+def _outcome(result: Result) -> dict[str, Any]:
+    outcome: dict[str, Any] = {
+        "x": result.x.cpu().numpy(),
+        "value": result.value,
+        "status": result.status.name,
+        "gradient_norm": result.gradient_norm,
+        "history_value": [record.value for record in result.history],
+        "history_gradient_norm": [record.gradient_norm for record in result.history],
+    }
+    if result.multipliers is not None:
+        outcome |= {"multipliers": result.multipliers.cpu().numpy(), "violation": result.violation}
+    return outcome
+
+
+RESERVED = {
+    "x",
+    "value",
+    "status",
+    "gradient_norm",
+    "history_value",
+    "history_gradient_norm",
+    "multipliers",
+    "violation",
+}
+
+
+def _check_names(problem: Problem) -> None:
+    """The series must not take the names of what is saved beside them; found before the solve, not after."""
+    taken = RESERVED & set(problem.series(problem.start))
+    if taken:
+        raise ValueError(f"columns: expected other names than those of the outcome, got {', '.join(sorted(taken))}")
 
 
 def _find(name: str, nodes: int | None) -> tuple[str, Problem]:
@@ -116,16 +148,20 @@ def _find(name: str, nodes: int | None) -> tuple[str, Problem]:
 
 def _make(source: object, name: str, nodes: int | None) -> Problem:
     """A problem as it is, or made by a function that may take `nodes`."""
-    takes_nodes = callable(source) and "nodes" in inspect.signature(source).parameters
-    if nodes is not None and not takes_nodes:
-        raise ValueError(f"--nodes: {name} takes no argument `nodes`; leave it out")
-    if callable(source):
+    parameters = inspect.signature(source).parameters.values() if callable(source) else ()
+    if nodes is not None and "nodes" not in [parameter.name for parameter in parameters]:
+        raise ValueError(f"--nodes: expected a function of `nodes` that makes the problem, not {name}; leave it out")
+    if callable(source) and all(p.name == "nodes" or p.default is not p.empty for p in parameters):
         source = source() if nodes is None else source(nodes=nodes)
     if not isinstance(source, Problem):
         raise FileFormatError(
-            f"{name}: expected a banded.Problem or a function that returns one, got {type(source).__name__}"
+            f"{name}: expected a banded.Problem or a function that returns one, got {_describe(source)}"
         )
     return source
+
+
+def _describe(source: object) -> str:
+    return f"the function {source.__name__}" if inspect.isfunction(source) else type(source).__name__
 
 
 def _load(file: Path, attribute: str) -> object:
@@ -144,9 +180,8 @@ def _load(file: Path, attribute: str) -> object:
         line = traceback.extract_tb(error.__traceback__)[-1]
         raise FileFormatError(f"{line.filename}, line {line.lineno}: {type(error).__name__}: {error}") from error
     if not hasattr(module, attribute):
-        found = [name for name, value in vars(module).items() if isinstance(value, Problem)]
-        raise FileFormatError(
-            f"{file}: expected an object named {attribute!r}, found "
-            + (f"the problems {', '.join(found)}" if found else "no banded.Problem at all")
-        )
+        own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+        found = [name for name, value in own.items() if isinstance(value, Problem) or inspect.isfunction(value)]
+        there = ", ".join(found) or "no problem and no function"
+        raise FileFormatError(f"{file}: expected an object named {attribute!r}, found {there}")
     return getattr(module, attribute)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LINES = 12  # at most, where x is drawn as it is
+
 
 def picture(problem: Problem, result: Result) -> Figure:
     """The solution on the left, the way there on the right.
@@ -54,15 +56,18 @@ def convergence(axes: Axes, result: Result) -> None:
 
 
 def _series(axes: Axes, problem: Problem, result: Result) -> None:
+    """The problem's columns against the first of them, or x along its first dimension, a line for each of the rest."""
     series = problem.series(result.x)
-    if len(series) == 1:
-        ((name, values),) = series.items()
-        axes.plot(values, ".-", label=name)
-        axes.set(xlabel="unknown")
-    else:
+    if series:
         axis, *names = series
         for name in names:
             axes.plot(series[axis], series[name], label=name)
         axes.set(xlabel=axis)
+    else:
+        x = result.x.cpu()
+        lines = x.reshape(len(x), -1) if x.ndim else x.reshape(1, 1)
+        for i, line in enumerate(lines.T[:LINES]):
+            axes.plot(line, ".-" if len(line) < 100 else "-", label="x" if x.ndim < 2 else f"x[:, {i}]")
+        axes.set(xlabel="first dimension of x")
     axes.set(title="solution")
     axes.legend(fontsize=8)

@@ -250,7 +250,7 @@ def test_compiled_plans_give_the_same_and_fall_back_with_a_reason() -> None:
     ("x", "error", "text"),
     [
         (torch.zeros(3, dtype=torch.int64), TypeError, "x: expected dtype float32 or float64, got int64"),
-        (torch.zeros(3, dtype=torch.complex128), TypeError, "got complex128"),
+        (torch.zeros(3, dtype=torch.complex128), TypeError, "got complex128; torch.view_as_real"),
         (torch.zeros(3, dtype=torch.float16), TypeError, "got float16"),
         (torch.zeros(0), ValueError, r"x: expected at least one unknown, got an empty tensor of shape \(0,\)"),
         ([1.0, 2.0], TypeError, "x: expected a tensor, got list"),
@@ -317,6 +317,48 @@ def test_bad_bandwidths(bandwidth: int, error: type[Exception], text: str) -> No
     for function in (banded.hessian, banded.plan, banded.minimize):
         with pytest.raises(error, match=text):
             function(rosenbrock, torch.ones(5, dtype=torch.float64), bandwidth=bandwidth)
+
+
+def test_second_derivatives_that_are_not_finite() -> None:
+    """The length of a path whose points coincide."""
+    for function in (banded.hessian, banded.plan, banded.minimize):
+        with pytest.raises(NonFiniteError, match=r"second derivatives, got nan in row 0 .*sqrt, norm"):
+            function(lambda x: x.square().sum() + x.diff(dim=0).norm(dim=1).sum(), torch.zeros(40, 2).double())
+
+
+def test_a_lower_precision_inside_f() -> None:
+    x = torch.linspace(0, 1, 50, dtype=torch.float64)
+    with pytest.raises(TypeError, match="expected float64 like x, got float32"):
+        banded.hessian(lambda x: rosenbrock(x.float()), x)
+    with pytest.raises(RecoveryError, match="lower precision"):
+        banded.hessian(lambda x: rosenbrock(x.float()).double(), x)
+    assert banded.hessian(lambda x: rosenbrock(x.double()), x.float()).dtype == torch.float32
+
+
+def test_functions_that_draw_random_numbers() -> None:
+    x = torch.linspace(0, 1, 100, dtype=torch.float64)
+
+    def noisy(x: Tensor) -> Tensor:
+        return torch.nn.functional.dropout(x.square() * x.roll(1), 0.5).sum()
+
+    choices: list[dict[str, Any]] = [{}, {"bandwidth": 99}, {"bandwidth": 3}]
+    for options in choices:
+        with pytest.raises(RecoveryError, match=r"from one evaluation to the next.*dropout"):
+            banded.hessian(noisy, x, **options)
+
+
+def test_a_hessian_that_is_nearly_full_is_pointed_out() -> None:
+    x = torch.ones(100, dtype=torch.float64)
+    with pytest.warns(RuntimeWarning, match="half-bandwidth 99 of at most 99.*Is time the first dimension"):
+        banded.plan(lambda x: x.square().sum() + x.mean() ** 2, x)
+
+
+def test_no_functions() -> None:
+    x = torch.ones(5)
+    functions: list[Any] = [banded.hessian, banded.plan, banded.minimize]
+    for function in functions:
+        with pytest.raises(TypeError, match="f: expected a function of the unknowns, got Tensor"):
+            function(x, rosenbrock)
 
 
 def test_unknown_method() -> None:

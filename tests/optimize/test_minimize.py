@@ -198,6 +198,24 @@ def test_a_kink_is_named() -> None:
     assert result.value < kink(torch.full((3,), 0.7)).item()
 
 
+WAY = torch.from_numpy(np.random.default_rng(0).standard_normal((40, 2)))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: (x - WAY).square().sum() + 10 * x.relu().sum(),
+        lambda x: (x - WAY).abs().sum() + (x[1:] - x[:-1]).square().sum(),
+        lambda x: (x - WAY).square().sum() + 10 * (x[1:] - x[:-1]).abs().sum(),
+    ],
+)
+def test_a_minimum_in_a_kink_is_no_success(f: Callable[[Tensor], Tensor]) -> None:
+    result = banded.minimize(f, WAY.clone())
+    assert result.status is Status.LINE_SEARCH
+    assert not result.success
+    assert result.iterations < 500
+
+
 def test_steps_are_shortened_where_f_is_not_defined() -> None:
     """-log(x) + 100 x from 1: the full Newton step leaves the domain."""
     result = banded.minimize(lambda x: (100 * x - x.log()).sum(), torch.ones(4, dtype=torch.float64))
@@ -265,6 +283,12 @@ def test_results_are_frozen() -> None:
     result = banded.minimize(rosenbrock, torch.zeros(3, dtype=torch.float64))
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.value = 0.0  # type: ignore[misc]
+
+
+def test_limits_that_are_no_numbers() -> None:
+    for options in ({"tolerance": "small"}, {"max_iterations": 1.5}):
+        with pytest.raises(TypeError, match="expected a number as tolerance and a whole number"):
+            banded.minimize(rosenbrock, torch.zeros(3), **options)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,8 @@ def check_operand(name: str, b: object, band: Tensor) -> None:
     if not isinstance(b, Tensor):
         raise TypeError(f"{name}: expected a tensor of shape ({n},) or ({n}, m), got {type(b).__name__}")
     if b.ndim not in (1, 2) or b.shape[0] != n:
-        raise ValueError(f"{name}: expected shape ({n},) or ({n}, m), got {tuple(b.shape)}")
+        hint = f"; pass {name}.reshape(-1)" if b.numel() == n else ""
+        raise ValueError(f"{name}: expected shape ({n},) or ({n}, m), got {tuple(b.shape)}{hint}")
     if b.dtype != band.dtype or b.device != band.device:
         raise ValueError(
             f"{name}: expected {band.dtype} on {band.device} like the matrix, got {b.dtype} on {b.device}; "

@@ -1,13 +1,14 @@
 """The one place that knows probes, products, recovery and structure, and joins them."""
 
 import functools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from banded.checks import check_bandwidth, check_finite, check_unknowns
+from banded.checks import check_bandwidth, check_curvature, check_finite, check_function, check_unknowns
 from banded.errors import BandwidthError, RecoveryError
 from banded.hessian.engine import compiled_engine, eager_engine
 from banded.hessian.probes import comb, gaussian
@@ -15,6 +16,8 @@ from banded.hessian.products import Engine, Function, loop, value_of
 from banded.hessian.recover import RECOVERIES, Recovery
 from banded.hessian.structure import detect_bandwidth, leakage
 from banded.matrix import SymmetricBanded
+
+SMALL = 64  # unknowns up to which a full matrix is nothing to warn of
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ class _Witness:
 def _make(
     f: Callable[[Tensor], Tensor], x: Tensor, bandwidth: int | None, method: str, compile: bool
 ) -> tuple[Plan, _Witness]:
+    check_function("f", f)
     check_unknowns(x)
     if method not in RECOVERIES:
         raise ValueError(f"method: expected one of {', '.join(map(repr, RECOVERIES))}, got {method!r}")
@@ -171,7 +175,8 @@ def _make(
     witness = _testify(f, x)
     eager = functools.cache(functools.partial(eager_engine, f, x))  # tried only where it is needed
     if bandwidth is None:
-        bandwidth = _detect(eager().run, x)
+        bandwidth = _detect(eager().run, x, witness)
+        _warn_if_full(bandwidth, n)
     recover = RECOVERIES[method](n, bandwidth, x.device)
     probes = _probes(recover, x)
     engine = compiled_engine(f, x, probes, fallback=eager) if compile else eager()
@@ -196,14 +201,40 @@ def _testify(f: Function, x: Tensor) -> _Witness:
     v = gaussian(x.numel(), x, torch.Generator().manual_seed(1))
     value, gradient, products = loop(f)(x.reshape(-1), v[None])
     check_finite(value, gradient.reshape(x.shape))
+    check_curvature(products[0])
     return _Witness(loop(f), v, products[0])
 
 
-def _detect(run: Engine, x: Tensor) -> int:
+def _detect(run: Engine, x: Tensor, witness: _Witness) -> int:
     def products(point: Tensor, probes: Tensor) -> Tensor:
         return run(point, probes)[2]
 
-    return detect_bandwidth(products, x.reshape(-1), torch.Generator().manual_seed(0))
+    try:
+        return detect_bandwidth(products, x.reshape(-1), torch.Generator().manual_seed(0))
+    except (BandwidthError, RecoveryError):
+        _check_repeatable(witness, x)
+        raise
+
+
+def _check_repeatable(witness: _Witness, x: Tensor) -> None:
+    """The same product at the same point must come out the same; asked only where something is amiss."""
+    again = witness.run(x.reshape(-1), witness.v[None])[2][0]
+    difference = float((again - witness.product).abs().max())
+    if difference > torch.finfo(x.dtype).eps ** (2 / 3) * float(witness.product.abs().max()):
+        raise RecoveryError(
+            f"f: expected the same derivatives at the same x, got a Hessian that changes by {difference:.3g} from one "
+            "evaluation to the next; keep random numbers (dropout, noise) and state outside f, fixed while it is solved"
+        )
+
+
+def _warn_if_full(bandwidth: int, n: int) -> None:
+    if n > SMALL and 2 * bandwidth >= n:
+        warnings.warn(
+            f"banded: found half-bandwidth {bandwidth} of at most {n - 1}: the Hessian is nearly full, and its band "
+            "saves nothing. Is time the first dimension of x? Does a term of f (a mean, a norm) couple all unknowns?",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def _check_band(made: Plan, witness: _Witness, H: SymmetricBanded) -> None:
@@ -211,7 +242,8 @@ def _check_band(made: Plan, witness: _Witness, H: SymmetricBanded) -> None:
     leak = leakage(H, witness.v, witness.product)
     if not leak:
         return
-    needed = _detect(witness.run, made._x)
+    _check_repeatable(witness, made._x)
+    needed = _detect(witness.run, made._x, witness)
     if needed > made.bandwidth:
         raise BandwidthError(
             f"bandwidth: expected H[i, j] = 0 for |i - j| > {made.bandwidth}, found a leak of {leak:.3g} "
@@ -223,5 +255,5 @@ def _check_band(made: Plan, witness: _Witness, H: SymmetricBanded) -> None:
     raise RecoveryError(
         f"method {made.method!r} on the {made.engine} engine: expected H v to its last digits, got an error of "
         f"{leak:.3g} (entries reach {float(H.band.abs().max()):.3g}); "
-        "does f draw random numbers or keep state? If not, use method='direct' without compile, or scale the unknowns"
+        "use method='direct' without compile, or scale the unknowns"
     )

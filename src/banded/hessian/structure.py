@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from banded.errors import BandwidthError
+from banded.errors import BandwidthError, RecoveryError
 from banded.hessian.probes import comb, gaussian
 from banded.hessian.recover import Direct
 from banded.matrix import SymmetricBanded
@@ -76,6 +76,11 @@ def _bandwidth_at(products: Products, point: Tensor, start: int, generator: torc
 
 def _next_bandwidth(bandwidth: int, n: int, leak: float) -> int:
     limit = n - 1 if n <= DENSE else WIDEST
+    if bandwidth == n - 1:
+        raise RecoveryError(
+            f"f: expected derivatives that agree with each other to the precision of x, found that a full matrix of "
+            f"{n} unknowns differs from them by {leak:.3g}; does f compute on in a lower precision on the way?"
+        )
     if bandwidth >= limit:
         raise BandwidthError(
             f"expected a banded Hessian, found entries of size {leak:.3g} farther than {bandwidth} from the "

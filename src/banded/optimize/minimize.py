@@ -1,10 +1,11 @@
 """The entry point: from a function and a start to a result."""
 
 from collections.abc import Callable, Iterator
+from numbers import Integral, Real
 
 from torch import Tensor
 
-from banded.checks import check_unknowns
+from banded.checks import check_function, check_unknowns
 from banded.hessian import Plan, value_of
 from banded.hessian import plan as make_plan
 from banded.optimize.direction import NewtonDirection
@@ -58,6 +59,7 @@ def minimize(
         NonFiniteError: if f, its derivatives or c are not finite at `x0`.
         BandwidthError: if the band does not hold the Hessian; says what would.
     """
+    check_function("f", f)
     check_unknowns(x0, "x0")
     _check_limits(tolerance, max_iterations)
     recorder = Recorder(progress, constrained=equality is not None)
@@ -68,6 +70,7 @@ def minimize(
         return _follow(states, recorder, max_iterations)
     if isinstance(f, Plan):
         raise TypeError("f: expected a function where there are equality constraints, got a Plan; pass its function")
+    check_function("equality", equality)
     lagrangian = AugmentedLagrangian(f, equality, x)
     made = make_plan(lagrangian, x, bandwidth=bandwidth, method=method, compile=compile)
     residual = value_of(equality, compile=made.engine == "compiled")
@@ -95,6 +98,11 @@ def _follow(states: Iterator[State], recorder: Recorder, max_iterations: int) ->
 
 
 def _check_limits(tolerance: float, max_iterations: int) -> None:
+    if not isinstance(tolerance, Real) or not isinstance(max_iterations, Integral):
+        raise TypeError(
+            "expected a number as tolerance and a whole number as max_iterations, "
+            f"got {tolerance!r} and {max_iterations!r}"
+        )
     if not tolerance >= 0:
         raise ValueError(f"tolerance: expected a number >= 0, got {tolerance!r}")
     if max_iterations < 0:

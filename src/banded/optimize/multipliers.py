@@ -29,10 +29,10 @@ class AugmentedLagrangian:
 
     def __init__(self, f: Callable[[Tensor], Tensor], equality: Callable[[Tensor], Tensor], x: Tensor) -> None:
         self.f, self.equality = f, equality
-        with torch.no_grad():
-            residual = equality(x)
+        with torch.enable_grad():
+            residual = equality(x.clone().requires_grad_())
         check_residuals(residual, x)
-        self.multipliers = torch.zeros_like(residual)
+        self.multipliers = torch.zeros_like(residual, requires_grad=False)
         self.penalty = torch.full((), START, dtype=residual.dtype, device=x.device)
 
     def __call__(self, x: Tensor) -> Tensor:

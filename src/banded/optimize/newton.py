@@ -16,7 +16,7 @@ from banded.optimize.result import Status
 
 UNBOUNDED = 1e20  # a fall of f, relative to its size at the start, that no minimum explains
 NOISE = 10  # rounding error of f, in units of eps |f|
-PATIENCE = 5  # steps in a row that lower neither f nor the gradient
+PATIENCE = 10  # steps in a row that lower neither f, by a millionth of what they promise, nor the gradient
 COARSE_NOISE = 1e4  # the same where large terms cancel in f: the most that is put down to rounding
 
 
@@ -88,10 +88,11 @@ def newton(plan: Plan, x: Tensor, direction: NewtonDirection, tolerance: float) 
         if here.gradient_norm <= tolerance:
             here = replace(here, status=Status.CONVERGED if here.is_minimum() else Status.SADDLE)
         elif idle == PATIENCE:
-            here = replace(here, status=Status.PRECISION)
+            here = _give_up(here, magnitude)
         else:
             there = _advance(plan, here, direction, magnitude)
-            idle = 0 if there.value < here.value - _noise(here) or there.gradient_norm < 0.9 * least else idle + 1
+            gained = max(_noise(here), 1e-6 * here.decrement) < here.value - there.value
+            idle = 0 if gained or there.gradient_norm < 0.9 * least else idle + 1
             least, here = min(least, there.gradient_norm), there
 
 
@@ -118,20 +119,29 @@ def _advance(plan: Plan, here: Iterate, direction: NewtonDirection, magnitude: f
             except NonFiniteError:
                 return replace(here, status=Status.NON_FINITE)
         tried = step.evaluations
-    coarse = COARSE_NOISE * torch.finfo(here.x.dtype).eps * max(magnitude, abs(here.value))
-    return _polish(plan, here, direction, tried, coarse)
+    return _polish(plan, here, direction, tried, magnitude)
 
 
 def _noise(here: Iterate) -> float:
     return NOISE * torch.finfo(here.x.dtype).eps * abs(here.value)
 
 
-def _polish(plan: Plan, here: Iterate, direction: NewtonDirection, tried: int, noise: float) -> Iterate:
+def _coarse_noise(here: Iterate, magnitude: float) -> float:
+    return COARSE_NOISE * torch.finfo(here.x.dtype).eps * max(magnitude, abs(here.value))
+
+
+def _give_up(here: Iterate, magnitude: float) -> Iterate:
+    """Where f does not decrease: for its rounding errors, or in spite of its derivatives."""
+    rounding = here.decrement <= _coarse_noise(here, magnitude)
+    return replace(here, status=Status.PRECISION if rounding else Status.LINE_SEARCH)
+
+
+def _polish(plan: Plan, here: Iterate, direction: NewtonDirection, tried: int, magnitude: float) -> Iterate:
     """A full step where f no longer tells points apart, as long as it halves the gradient."""
     try:
         there = _arrive(plan, here.x + here.direction, direction, step=1.0, evaluations=tried + 1)
     except NonFiniteError:
         return replace(here, status=Status.NON_FINITE)
-    if there.gradient_norm <= 0.5 * here.gradient_norm and there.value <= here.value + noise:
+    if there.gradient_norm <= 0.5 * here.gradient_norm and there.value <= here.value + _coarse_noise(here, magnitude):
         return there
-    return replace(here, status=Status.PRECISION if here.decrement <= noise else Status.LINE_SEARCH)
+    return _give_up(here, magnitude)

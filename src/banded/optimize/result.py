@@ -20,12 +20,13 @@ class Status(Enum):
     )
     MAX_ITERATIONS = (
         "The iteration limit came first; x is the best point so far. "
-        "Start again from it, or raise max_iterations; a better start or better scaled unknowns need fewer."
+        "Start again from it, or raise max_iterations; a better start, better scaled unknowns "
+        "or an f without kinks (abs, relu, max) need fewer."
     )
     LINE_SEARCH = (
         "No point along the step has a lower f, though the gradient promises one. "
-        "f may have a kink (abs, relu, max, clamp): smooth it; "
-        "or a wrong custom derivative: try torch.autograd.gradcheck."
+        "f may have a kink (abs, relu, max, clamp): smooth it, as sqrt(x**2 + small) does abs(x); "
+        "or draw random numbers (dropout): fix them; or have a wrong custom derivative: try torch.autograd.gradcheck."
     )
     UNBOUNDED = (
         "f falls without limit along the steps. "
@@ -95,7 +96,7 @@ class Result:
         violation: largest absolute entry of c(x), or None.
     """
 
-    x: Tensor
+    x: Tensor = field(repr=False)
     value: float
     status: Status
     iterations: int

@@ -24,8 +24,8 @@ class Problem:
         equality: c with c(x) = 0, or None.
         bandwidth: half-bandwidth, or None to have it found.
         title: one line.
-        columns: x -> named series of equal length to save and draw, the first
-            of them the axis, such as time; None takes x as it is.
+        columns: x -> named vectors of equal length to save and draw, the first
+            of them the axis, such as time; None draws x as it is.
         draw: draws the result into a part of a figure, in place of the series.
     """
 
@@ -42,6 +42,18 @@ class Problem:
         return minimize(self.objective, self.start, equality=self.equality, bandwidth=self.bandwidth, **options)
 
     def series(self, x: Tensor) -> dict[str, Tensor]:
-        """The columns at x, detached and on the CPU."""
-        columns = {"x": x.reshape(-1)} if self.columns is None else self.columns(x)
+        """The columns at x, detached and on the CPU; none where `columns` is None.
+
+        Raises:
+            TypeError: if `columns` does not return names with tensors.
+            ValueError: if these are not vectors of equal length.
+        """
+        if self.columns is None:
+            return {}
+        columns = self.columns(x.detach())
+        if not isinstance(columns, Mapping) or not all(isinstance(column, Tensor) for column in columns.values()):
+            raise TypeError("columns: expected a function that returns a dictionary of tensors, one for each name")
+        if any(column.ndim != 1 for column in columns.values()) or len({len(c) for c in columns.values()}) > 1:
+            shapes = ", ".join(f"{name} {tuple(column.shape)}" for name, column in columns.items())
+            raise ValueError(f"columns: expected vectors of equal length, got {shapes}")
         return {name: column.detach().cpu() for name, column in columns.items()}
