@@ -1,4 +1,4 @@
-"""Where the time of Newton on the band goes: by parts of a solve, and by evaluation."""
+"""Where the time of Newton on the band goes: by parts of a solve, and by evaluation. Used by descent.py."""
 
 import importlib
 import time

@@ -1,5 +1,7 @@
 """The author's way, re-created as the opponent to beat: Newton on the band of a replicated problem.
 
+Used by descent.py.
+
 After P. Zucker, "PyTorch trajectory optimization" (2018). A batch of equal copies of
 the problem, each with its own comb probe, gives one Hessian product per copy in one
 backward pass; the band is factored by LU, as a general one.

@@ -1,26 +1,47 @@
-"""What the README shows runs as it stands."""
+"""What README and docs show runs as it stands, and their links lead somewhere."""
 
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
 
 
-def test_the_example_runs_and_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def run(page: str) -> dict[str, Any]:
+    """All Python blocks of a page, one after the other."""
+    code = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     scope: dict[str, Any] = {}
-    exec(code, scope)
+    exec("\n".join(code), scope)
+    return scope
+
+
+def test_the_readme_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    scope = run("README.md")
     out = capsys.readouterr().out
     assert out.startswith("converged: f =")
     assert "SymmetricBanded(n=2000, bandwidth=2," in out
     assert float((scope["result"].x - scope["t"].sin()).abs().max()) < 0.3  # the outliers are 5 away
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/how-it-works.md"])
+def test_the_cookbook_cooks(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        scope = run("docs/cookbook.md")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    out = capsys.readouterr().out
+    assert out.startswith("4\n")
+    assert "True" in out
+    assert "False" not in out
+    assert scope["swing"].success
+    assert scope["result"].success
+    assert scope["swing"].x[-1, 0] == pytest.approx(torch.pi, abs=1e-7)
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
