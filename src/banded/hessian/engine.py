@@ -25,7 +25,19 @@ def eager_engine(f: Function, x: Tensor) -> Choice:
         batched(f)(x.reshape(-1), torch.ones(2, x.numel(), dtype=x.dtype, device=x.device))
     except RuntimeError as error:
         return Choice("loop", f"the vectorised pass failed: {_first_line(error)}", loop(f))
-    return Choice("batched", "vectorised double backward", batched(f))
+    return Choice("batched", "vectorised double backward", _with_fallback(batched(f), loop(f)))
+
+
+def _with_fallback(fast: Engine, slow: Engine) -> Engine:
+    """`fast` where it works, which may depend on the branch that f takes at a point."""
+
+    def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        try:
+            return fast(x, probes)
+        except RuntimeError:
+            return slow(x, probes)  # an error of f itself comes again here
+
+    return engine
 
 
 def compiled_engine(f: Function, x: Tensor, probes: Tensor, fallback: Callable[[], Choice]) -> Choice:

@@ -20,4 +20,4 @@ def comb(n: int, spacing: int, like: Tensor) -> Tensor:
 
 def gaussian(n: int, like: Tensor, generator: torch.Generator) -> Tensor:
     """`(n,)` standard normal entries, drawn on the CPU so that every device sees the same."""
-    return torch.randn(n, generator=generator, dtype=torch.float64).to(like)
+    return torch.randn(n, generator=generator, dtype=torch.float64, device="cpu").to(like)

@@ -20,6 +20,9 @@ Engine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 # float64); the pass holds this times the number of operations in f.
 BATCH_ENTRIES = 2**21
 
+# All plans of a process compile one code object, each for its own function; and anew when a number that f reads changes.
+RECOMPILE_LIMIT = 1000
+
 
 def batched(f: Function) -> Engine:
     """Double backward, all probes in one vectorised pass."""
@@ -28,18 +31,7 @@ def batched(f: Function) -> Engine:
         rows = max(1, BATCH_ENTRIES // x.numel())
         with _recording():
             x, value, gradient = _gradient(f, x)
-            products = [
-                torch.autograd.grad(
-                    gradient,
-                    x,
-                    chunk,
-                    retain_graph=True,
-                    is_grads_batched=True,
-                    allow_unused=True,
-                    materialize_grads=True,
-                )[0]
-                for chunk in torch.split(probes, rows)
-            ]
+            products = [_backward(gradient, x, chunk, is_grads_batched=True) for chunk in torch.split(probes, rows)]
         whole = products[0] if len(products) == 1 else torch.cat(products)
         return value.detach(), gradient.detach(), whole.detach()
 
@@ -52,13 +44,16 @@ def loop(f: Function) -> Engine:
     def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with _recording():
             x, value, gradient = _gradient(f, x)
-            products = [
-                torch.autograd.grad(gradient, x, v, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
-                for v in probes
-            ]
+            products = [_backward(gradient, x, v) for v in probes]
         return value.detach(), gradient.detach(), torch.stack(products).detach()
 
     return engine
+
+
+def _backward(gradient: Tensor, x: Tensor, v: Tensor, **options: Any) -> Tensor:
+    """Hᵀ v, in the shape of `v`; zero where the gradient does not depend on x (the graph is that of a parameter)."""
+    (product,) = torch.autograd.grad(gradient, x, v, retain_graph=True, allow_unused=True, **options)
+    return torch.zeros_like(v) if product is None else product
 
 
 def compiled(f: Function) -> Engine:
@@ -79,7 +74,7 @@ def compiled(f: Function) -> Engine:
         gradient, value = derivative(x)
         return value, gradient, torch.func.vmap(product)(probes)
 
-    run: Any = torch.compile(whole, fullgraph=True, dynamic=False)
+    run: Any = torch.compile(whole, fullgraph=True, dynamic=False, recompile_limit=RECOMPILE_LIMIT)
 
     def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with torch.no_grad():
@@ -91,7 +86,7 @@ def compiled(f: Function) -> Engine:
 
 def value_of(f: Function, *, compile: bool = False) -> Function:
     """F without a graph, for line searches."""
-    run: Any = torch.compile(f, fullgraph=True, dynamic=False) if compile else f
+    run: Any = torch.compile(f, fullgraph=True, dynamic=False, recompile_limit=RECOMPILE_LIMIT) if compile else f
 
     def value(x: Tensor) -> Tensor:
         with torch.no_grad():

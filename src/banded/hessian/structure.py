@@ -17,30 +17,42 @@ Products = Callable[[Tensor, Tensor], Tensor]
 WIDEST = 512
 DENSE = 2048
 
+SAMPLES = 6  # of the rounding errors of a product
 
-def leakage(H: SymmetricBanded, v: Tensor, product: Tensor) -> float:
+
+def leakage(products: Products, x: Tensor, H: SymmetricBanded, v: Tensor, product: Tensor) -> float:
     """Largest entry of `product` - H v that rounding does not explain, or 0.
 
-    A row counts where it differs by more than eps^(2/3) of |H| |v| + |product|,
-    and by more than 100 eps of the largest such sum: what f itself rounds away
-    is below both, and any entry of H that matters is above.
+    A row counts where it differs by more than eps^(2/3) of |H| |v| + |product|
+    in that row, and by more than a hundred times what f itself rounds away there.
     """
-    eps = torch.finfo(v.dtype).eps
     difference = (product - H @ v).abs()
-    scale = SymmetricBanded(H.band.abs()) @ v.abs() + product.abs()
-    leaks = (difference > eps ** (2 / 3) * scale) & (difference > 100 * eps * scale.max())
+    least = torch.finfo(v.dtype).eps ** (2 / 3) * (SymmetricBanded(H.band.abs()) @ v.abs() + product.abs())
+    leaks = difference > least
+    if bool(leaks.any()):
+        again = (products(x, v[None])[0] - product).abs()
+        if bool((again <= least).all()):  # else f is random, which is no rounding error
+            leaks &= difference > 100 * rounding(products, x, v, product)
     return float(difference[leaks].max()) if bool(leaks.any()) else 0.0
 
 
-def smallest_bandwidth(H: SymmetricBanded) -> int:
-    """The last diagonal of H that holds more than rounding errors, by the measure of `leakage`."""
-    eps = torch.finfo(H.dtype).eps
+def rounding(products: Products, x: Tensor, v: Tensor, product: Tensor) -> Tensor:
+    """`(n,)`: how far each row of H v at x can be trusted: its change when x changes by its own rounding error."""
+    ulp = torch.finfo(x.dtype).eps * torch.maximum(x.abs(), x.abs().mean())
+    generator = torch.Generator().manual_seed(2)
+    noise = torch.zeros_like(x)
+    for _ in range(SAMPLES):
+        shift = ulp * gaussian(x.numel(), x, generator).sign()
+        noise = torch.maximum(noise, (products(x + shift, v[None])[0] - product).abs())
+    return noise.nan_to_num(0.0)  # beyond the edge of the domain there is nothing to learn
+
+
+def smallest_bandwidth(H: SymmetricBanded, tolerance: float, noise: Tensor) -> int:
+    """The last diagonal of H with an entry above `tolerance` times its row and a hundred times the `noise` there."""
     size, n = H.band.abs(), H.n
-    scale = SymmetricBanded(size) @ torch.ones_like(H.band[0])
+    least = torch.maximum(tolerance * (SymmetricBanded(size) @ torch.ones_like(size[0])), 100 * noise)
     for d in range(H.bandwidth, 0, -1):
-        entries = size[d, : n - d]
-        rows = torch.minimum(scale[d:], scale[: n - d])
-        if bool(((entries > eps ** (2 / 3) * rows) & (entries > 100 * eps * scale.max())).any()):
+        if bool((size[d, : n - d] > torch.minimum(least[d:], least[: n - d])).any()):
             return d
     return 0
 
@@ -68,10 +80,21 @@ def _bandwidth_at(products: Products, point: Tensor, start: int, generator: torc
         v = gaussian(n, point, generator)
         rows = products(point, torch.cat([probes, v[None]]))
         H = Direct(n, bandwidth, point.device)(rows[:-1])
-        leak = leakage(H, v, rows[-1])
+        leak = leakage(products, point, H, v, rows[-1])
         if not leak:
-            return smallest_bandwidth(H)
+            return _trim(products, point, H, v, rows[-1])
         bandwidth = _next_bandwidth(bandwidth, n, leak)
+
+
+def _trim(products: Products, point: Tensor, H: SymmetricBanded, v: Tensor, product: Tensor) -> int:
+    """Bandwidth of the entries that `leakage` would miss; only doubtful ones are held against the noise."""
+    eps = torch.finfo(H.dtype).eps
+    quiet = torch.zeros_like(point)
+    fine, clear = 0.1 * eps ** (2 / 3), eps**0.5
+    bandwidth = smallest_bandwidth(H, fine, quiet)
+    if bandwidth == smallest_bandwidth(H, clear, quiet):
+        return bandwidth
+    return smallest_bandwidth(H, fine, rounding(products, point, v, product))
 
 
 def _next_bandwidth(bandwidth: int, n: int, leak: float) -> int:
@@ -85,7 +108,7 @@ def _next_bandwidth(bandwidth: int, n: int, leak: float) -> int:
         raise BandwidthError(
             f"expected a banded Hessian, found entries of size {leak:.3g} farther than {bandwidth} from the "
             f"diagonal (n = {n}); order the unknowns so that those that meet in one term of f are close, "
-            "as when all unknowns of one time step follow each other",
+            "as when all unknowns of one time step follow each other; or pass a larger bandwidth where you know it",
             leak=leak,
             bandwidth=bandwidth,
             needed=None,
@@ -101,8 +124,8 @@ def _random_point(products: Products, x: Tensor, generator: torch.Generator) -> 
         point = x + scale * direction
         try:
             product = products(point, probe)
-        except (ArithmeticError, RuntimeError, ValueError):
-            continue  # f refuses the point; nearer to x it must not
+        except Exception:
+            continue  # f refuses the point, for whatever reason of its own; nearer to x it must not
         if bool(torch.isfinite(product).all()):
             return point
     return x
