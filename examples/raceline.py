@@ -90,7 +90,10 @@ def read_track(path: Path) -> Track:
 
 def read_columns(path: Path, names: tuple[str, ...]) -> np.ndarray:
     """`(n, len(names))`: columns of a CSV file, found by the names in its first line, n >= 5."""
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise banded.FileFormatError(f"{path}: expected a text file in UTF-8; {error}") from error
     header = [cell.strip() for cell in lines[0].lstrip("# ").split(",")] if lines else []
     missing = [name for name in names if name not in header]
     if missing:
@@ -227,6 +230,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--compare", type=Path, metavar="OTHER.csv", help="another line, x_m, y_m, to measure")
     options = parser.parse_args(arguments)
     try:
+        for path in (options.output, options.plot):
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
         track = read_track(options.track)
         line = solve(track)
         other = read_columns(options.compare, ("x_m", "y_m")) if options.compare else None

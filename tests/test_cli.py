@@ -24,6 +24,7 @@ def fixed():
 number = 3
 taken = banded.Problem(loss, torch.zeros(8).double(), columns=lambda x: {"t": x, "x": x, "value": x})
 ragged = banded.Problem(loss, torch.zeros(8).double(), columns=lambda x: {"t": x, "y": x[1:]})
+filed = banded.Problem(loss, torch.zeros(8).double(), columns=lambda x: {"t": x, "file": x})
 bare = banded.Problem(loss, torch.zeros(8).double(), columns=lambda x: x)
 hopeless = banded.Problem(lambda x: (x**3).sum(), -torch.ones(3, dtype=torch.float64))
 """
@@ -100,7 +101,7 @@ def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: py
         ),
         (["my_file.py:number"], "expected a banded.Problem or a function that returns one, got int"),
         (["my_file.py:loss"], "expected a banded.Problem or a function that returns one, got the function loss"),
-        (["my_file.py:taken"], "columns: expected other names than those of the outcome, got value, x"),
+        (["my_file.py:taken"], "columns: expected names that are text, and none of the outcome's, got x, value"),
         (["my_file.py:ragged"], "columns: expected vectors of equal length, got t (8,), y (7,)"),
         (["my_file.py:bare"], "columns: expected a function that returns a dictionary"),
         (["broken.py:problem"], "broken.py, line 2: NameError: name 'nope' is not defined"),
@@ -112,13 +113,17 @@ def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: py
         (["my_file.py:problem", "--nodes", "3"], "--nodes"),
         (["cartpole", "--nodes", "1"], "nodes: expected at least 2, got 1"),
         (["chain", "--output", "out.txt"], "--output: expected a file name that ends in .npz, got out.txt"),
-        (["chain", "--plot", "out.xyz"], "xyz"),
+        (["chain", "--plot", "out.xyz"], "out.xyz: expected a picture, of a format in"),
+        (["chain", "--plot", "."], "expected a file to draw into, got a folder"),
+        (["leaves.py:problem"], "leaves.py, line 2: SystemExit"),
+        (["my_file.py:filed"], "columns: expected names that are text"),
     ],
 )
 def test_bad_input_is_a_line_and_an_exit_status(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], text: str
 ) -> None:
     (folder / "broken.py").write_text("import banded\nnope\n")
+    (folder / "leaves.py").write_text("import sys\nsys.exit(0)\n")
     (folder / "invalid.py").write_text("def\n")
     assert main(["solve", *arguments, "--quiet"]) == 2
     error = capsys.readouterr().err
@@ -141,3 +146,18 @@ def test_without_matplotlib_the_solution_comes_and_the_reason_why_no_picture(
     assert "no picture: pictures need matplotlib; install it with" in capsys.readouterr().out
     assert main(["solve", "chain", "--quiet", "--plot", "a.png"]) == 2
     assert "banded[plot]" in capsys.readouterr().err
+
+
+def test_a_file_may_use_modules_beside_it_and_be_called_anything(folder: Path) -> None:
+    (folder / "inner").mkdir()
+    (folder / "inner" / "helper_of_mine.py").write_text(PROBLEM)
+    (folder / "inner" / "numpy.py").write_text("from helper_of_mine import problem\n")
+    assert main(["solve", "inner/numpy.py:problem", "--quiet"]) == 0
+    assert np.__name__ == sys.modules["numpy"].__name__ == "numpy"
+
+
+def test_a_picture_without_suffix_is_a_png(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    assert main(["solve", "chain", "--quiet", "--plot", "drawing"]) == 0
+    assert "picture: drawing.png" in capsys.readouterr().out
+    assert (folder / "drawing.png").exists()

@@ -91,6 +91,21 @@ def test_matvec_is_differentiable() -> None:
     assert torch.autograd.gradcheck(lambda band, x: SymmetricBanded(band) @ x, (band, x))
 
 
+def test_derivatives_are_those_of_the_matrix_that_was_factored() -> None:
+    band = oracles.lower_band(oracles.positive_definite(6, 2), 2).requires_grad_()
+    b = torch.ones(6, dtype=torch.float64)
+    (expected,) = torch.autograd.grad(SymmetricBanded(band * 1).solve(b).sum(), band)
+    changing = band * 1
+    factor = SymmetricBanded(changing).cholesky()
+    changing[0] *= 2
+    torch.testing.assert_close(torch.autograd.grad(factor.solve(b).sum(), band)[0], expected)
+
+
+def test_add_diagonal_does_not_promote() -> None:
+    with pytest.raises(ValueError, match=r"float32 .* got torch.float64"):
+        SymmetricBanded(torch.ones(1, 3)).add_diagonal(torch.ones(3, dtype=torch.float64))
+
+
 def test_logdet_refuses_to_lose_a_gradient() -> None:
     band = oracles.lower_band(oracles.positive_definite(4, 1), 1).requires_grad_()
     with pytest.raises(ValueError, match="detach"):

@@ -141,3 +141,9 @@ def test_a_track_without_width_has_no_room_for_a_barrier(
 def test_a_file_that_is_not_there(raceline: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert raceline.main(["nowhere.csv"]) == 2
     assert "nowhere.csv" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_text(raceline: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "track.csv").write_bytes(b"x_m,y_m\xff\xfe")
+    with pytest.raises(banded.FileFormatError, match="UTF-8"):
+        raceline.read_track(tmp_path / "track.csv")

@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"banded: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("banded: interrupted before the first iteration", file=sys.stderr)
+        print("banded: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -65,9 +65,10 @@ def _list(options: argparse.Namespace) -> int:
 
 def _solve(options: argparse.Namespace) -> int:
     name, problem = _find(options.name, options.nodes)
+    _check_names(problem)
     if options.output is not None and options.output.suffix != ".npz":
         raise ValueError(f"--output: expected a file name that ends in .npz, got {options.output}")
-    _check_names(problem)
+    picture = None if options.plot is None else plot.check_path(options.plot)
     if not options.quiet:
         print(problem.title or name)
     result = problem.solve(progress=not options.quiet)
@@ -75,7 +76,7 @@ def _solve(options: argparse.Namespace) -> int:
     if options.output is not None:
         save(problem, result, options.output)
         print(f"solution: {options.output}")
-    _draw(problem, result, options.plot, Path(f"{name}.png"))
+    _draw(problem, result, picture, Path(f"{name}.png"))
     if result.status is Status.INTERRUPTED:
         return INTERRUPTED
     return SOLVED if result.success else NOT_SOLVED
@@ -83,15 +84,14 @@ def _solve(options: argparse.Namespace) -> int:
 
 def _draw(problem: Problem, result: Result, wanted: Path | None, default: Path) -> None:
     """A picture that was asked for must come; one by default may be missing, with the reason."""
+    path = wanted or default
     try:
-        figure = plot.picture(problem, result)
+        plot.save(plot.picture(problem, result), path)
     except ModuleNotFoundError as error:
         if wanted is not None:
             raise
         print(f"no picture: {error}")
         return
-    path = wanted or default
-    plot.save(figure, path)
     print(f"picture: {path}")
 
 
@@ -116,7 +116,7 @@ def _outcome(result: Result) -> dict[str, Any]:
     return outcome
 
 
-RESERVED = {
+OUTCOME = (
     "x",
     "value",
     "status",
@@ -125,14 +125,16 @@ RESERVED = {
     "history_gradient_norm",
     "multipliers",
     "violation",
-}
+)
+RESERVED = {*OUTCOME, "file", "allow_pickle"}  # the latter two are numpy.savez's own
 
 
 def _check_names(problem: Problem) -> None:
     """The series must not take the names of what is saved beside them; found before the solve, not after."""
-    taken = RESERVED & set(problem.series(problem.start))
-    if taken:
-        raise ValueError(f"columns: expected other names than those of the outcome, got {', '.join(sorted(taken))}")
+    names = problem.series(problem.start)
+    bad = [str(name) for name in names if not isinstance(name, str) or name in RESERVED]
+    if bad:
+        raise ValueError(f"columns: expected names that are text, and none of the outcome's, got {', '.join(bad)}")
 
 
 def _find(name: str, nodes: int | None) -> tuple[str, Problem]:
@@ -168,15 +170,18 @@ def _load(file: Path, attribute: str) -> object:
     """An object from a Python file."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    # a name of its own, lest a file called numpy.py replace numpy; its folder comes last, for modules beside it
+    name = f"_banded_problem_{file.stem}"
+    sys.path.append(str(file.resolve().parent))
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None  # the name ends in .py
     module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise FileFormatError(f"{file}, line {error.lineno}: SyntaxError: {error.msg}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = traceback.extract_tb(error.__traceback__)[-1]
         raise FileFormatError(f"{line.filename}, line {line.lineno}: {type(error).__name__}: {error}") from error
     if not hasattr(module, attribute):

@@ -103,8 +103,10 @@ class SymmetricBanded:
 
     def add_diagonal(self, shift: float | Tensor) -> "SymmetricBanded":
         """A + diag(shift), for a number or a vector `(n,)`."""
-        if isinstance(shift, Tensor) and shift.shape not in ((), (self.n,)):
-            raise ValueError(f"shift: expected a number or shape ({self.n},), got {tuple(shift.shape)}")
+        if isinstance(shift, Tensor) and shift.shape != ():
+            if shift.shape != (self.n,):
+                raise ValueError(f"shift: expected a number or shape ({self.n},), got {tuple(shift.shape)}")
+            check_operand("shift", shift, self.band)
         return SymmetricBanded(torch.cat([(self.band[0] + shift)[None], self.band[1:]]))
 
     def cholesky(self) -> Cholesky:

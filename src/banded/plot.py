@@ -23,11 +23,7 @@ def picture(problem: Problem, result: Result) -> Figure:
     Raises:
         ModuleNotFoundError: where matplotlib is not installed; says how to get it.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("pictures need matplotlib; install it with pip install 'banded[plot]'") from error
-    figure = Figure(figsize=(11, 5), layout="constrained")
+    figure = _figure()
     left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(6, 5)))
     if problem.draw is None:
         _series(left.subplots(), problem, result)
@@ -36,6 +32,23 @@ def picture(problem: Problem, result: Result) -> Figure:
     convergence(right.subplots(), result)
     figure.suptitle(problem.title)
     return figure
+
+
+def check_path(path: Path) -> Path:
+    """The path of a picture, with .png where it has no suffix.
+
+    Raises:
+        ModuleNotFoundError: where matplotlib is not installed.
+        ValueError: if it is a folder, or matplotlib does not write its format.
+    """
+    figure = _figure()
+    if path.is_dir():
+        raise ValueError(f"{path}: expected a file to draw into, got a folder")
+    path = path if path.suffix else path.with_suffix(".png")
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise ValueError(f"{path}: expected a picture, of a format in {', '.join(sorted(known))}")
+    return path
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -53,6 +66,14 @@ def convergence(axes: Axes, result: Result) -> None:
     axes.set(xlabel="Newton step", title=f"{result.status.name.lower()}, f = {result.value:.7g}")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
+
+
+def _figure() -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("pictures need matplotlib; install it with pip install 'banded[plot]'") from error
+    return Figure(figsize=(11, 5), layout="constrained")
 
 
 def _series(axes: Axes, problem: Problem, result: Result) -> None:

@@ -174,6 +174,57 @@ def test_a_stationary_point_that_is_no_minimum() -> None:
     assert not result.success
 
 
+@pytest.mark.parametrize(
+    ("f", "start", "tolerance"),
+    [
+        (lambda x: x[0] * x[1], torch.zeros(2).double(), 1e-8),
+        (lambda x: 1e9 * x[0] ** 2 - x[1] ** 2, torch.zeros(2).double(), 1e-8),
+        (lambda x: 1e4 * x[0] ** 2 - x[1] ** 2, torch.zeros(2), 1e-8),
+        (lambda x: 1e4 + x.cos().sum(), torch.full((5,), 1e-6).double(), 1e-9),
+        (lambda x: 100 + x.cos().sum(), torch.full((5,), 1e-3), 1e-5),
+    ],
+)
+def test_saddles_and_maxima_are_no_success(f: Callable[[Tensor], Tensor], start: Tensor, tolerance: float) -> None:
+    assert banded.minimize(f, start, tolerance=tolerance).status is Status.SADDLE
+
+
+def test_a_kink_is_named_from_afar_too() -> None:
+    def f(x: Tensor) -> Tensor:
+        a, b = x
+        pieces = torch.stack([a**2 + 10 * b**2 + a, 5 + 3 * a - b, b**2 + 7 * b])
+        return pieces.max() + 0.01 * x.square().sum()
+
+    for scale in (1.0, 1e3, 1e7):
+        result = banded.minimize(f, scale * torch.tensor([0.7, 1.1], dtype=torch.float64))
+        assert result.status is Status.LINE_SEARCH
+
+
+def test_a_deep_minimum_is_no_fall_without_limit() -> None:
+    result = banded.minimize(lambda x: (1e22 * ((x - 1) ** 2 - 1)).sum(), torch.zeros(2, dtype=torch.float64))
+    assert result.status is Status.CONVERGED
+
+
+def test_converged_at_the_iteration_limit_is_converged() -> None:
+    def f(x: Tensor) -> Tensor:
+        return (x - 1).square().sum()
+
+    assert banded.minimize(f, torch.zeros(3), max_iterations=1).status is Status.CONVERGED
+    assert banded.minimize(f, torch.ones(3), max_iterations=0).status is Status.CONVERGED
+
+
+def test_functions_that_write_into_their_argument_do_not_reach_the_callers() -> None:
+    def f(x: Tensor) -> Tensor:
+        value = (x - 1).square().sum()
+        with torch.no_grad():
+            x.zero_()
+        return value
+
+    start = torch.zeros(3, dtype=torch.float64)
+    result = banded.minimize(f, start, bandwidth=0)
+    assert result.success
+    torch.testing.assert_close(result.x, torch.ones(3, dtype=torch.float64))
+
+
 def test_a_flat_direction_is_no_saddle() -> None:
     result = banded.minimize(lambda x: (x[1:] - x[:-1] - 1).square().sum(), torch.zeros(6, dtype=torch.float64))
     assert result.status is Status.CONVERGED

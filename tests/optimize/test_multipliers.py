@@ -132,6 +132,54 @@ def test_a_tolerance_out_of_reach_ends_at_rounding_errors_and_says_so(dtype: tor
     assert result.iterations < 200
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-6, 1e-4, 1.0, 1e6])
+def test_constraints_of_any_scale_are_met(dtype: torch.dtype, scale: float) -> None:
+    """min |x - 1|² with x_{i+1} = x_i + 3: x = 1 + 3 (i - 2), f = 90."""
+    result = banded.minimize(
+        lambda x: (x - 1).square().sum(),
+        torch.zeros(5, dtype=dtype),
+        equality=lambda x: scale * (x[1:] - x[:-1] - 3),
+        tolerance=1e-8 * min(1.0, scale),  # c has its own units
+    )
+    assert result.success
+    np.testing.assert_allclose(result.x, [-5, -2, 1, 4, 7], rtol=1e-4)
+    assert result.value == pytest.approx(90, rel=1e-4)
+
+
+def test_values_are_those_of_f_even_where_penalties_dwarf_it() -> None:
+    result = banded.minimize(
+        lambda x: (x - 1).square().sum(),
+        torch.zeros(5, dtype=torch.float64),
+        equality=lambda x: 1e10 * (x[1:] - x[:-1] - 3),
+        max_iterations=0,
+    )
+    assert result.value == 5
+    assert result.history[0].value == 5
+
+
+def test_statuses_of_runs_that_cannot_succeed() -> None:
+    start = -torch.ones(2, dtype=torch.float64)
+    unbounded = banded.minimize(lambda x: x[0] ** 3 + x[1] ** 2, start, equality=lambda x: x[1:] - 0.5)
+    assert unbounded.status is Status.UNBOUNDED
+    close = banded.minimize(
+        lambda x: (x - 1).square().sum(), torch.zeros(5), equality=lambda x: torch.stack([x[0] - 1, x[0] - 1.0005])
+    )
+    assert close.status is Status.INFEASIBLE
+    kink = banded.minimize(
+        lambda x: (x - torch.arange(3)).abs().sum() + 0.1 * x.square().sum(),
+        torch.zeros(3, dtype=torch.float64),
+        equality=lambda x: x.sum()[None] - 1.7,
+    )
+    assert kink.status is Status.LINE_SEARCH
+
+
+def test_under_inference_mode() -> None:
+    with torch.inference_mode():
+        result = banded.minimize(distance, torch.full((6,), 0.6, dtype=torch.float64), equality=circles)
+    assert result.status is Status.CONVERGED
+
+
 def test_interrupt_returns_the_best_point_so_far() -> None:
     problem = cartpole(30)
     calls = 0

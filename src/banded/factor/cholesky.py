@@ -28,7 +28,8 @@ class Cholesky:
     """
 
     def __init__(self, band: Tensor) -> None:
-        self._band = band
+        # a copy where there is a graph: writing into the band later must not reach the derivatives
+        self._band = band.clone() if band.requires_grad else band
         # LAPACK pb with uplo='L'; a transposed contiguous band is already in its order
         factor, info = _FACTOR[band.dtype](band.detach().cpu().numpy(), lower=1)
         _check_finite(factor[0], info, band)

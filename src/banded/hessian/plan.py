@@ -14,7 +14,8 @@ from banded.hessian.engine import compiled_engine, eager_engine
 from banded.hessian.probes import comb, gaussian
 from banded.hessian.products import Engine, Function, loop, value_of
 from banded.hessian.recover import RECOVERIES, Direct, Recovery
-from banded.hessian.structure import detect_bandwidth, leakage
+from banded.hessian.structure import detect_bandwidth
+from banded.hessian.verify import Products, Witness
 from banded.matrix import SymmetricBanded
 
 SMALL = 64  # unknowns up to which a full matrix is nothing to warn of
@@ -151,18 +152,9 @@ def hessian(
     return H
 
 
-@dataclass(frozen=True)
-class _Witness:
-    """What the plainest engine says at the point where a plan is made: H v for a random v."""
-
-    run: Engine
-    v: Tensor
-    product: Tensor
-
-
 def _make(
     f: Callable[[Tensor], Tensor], x: Tensor, bandwidth: int | None, method: str, compile: bool
-) -> tuple[Plan, _Witness]:
+) -> tuple[Plan, Witness]:
     check_function("f", f)
     check_unknowns(x)
     if method not in RECOVERIES:
@@ -175,7 +167,7 @@ def _make(
     witness = _testify(f, x)
     eager = functools.cache(functools.partial(eager_engine, f, x))  # tried only where it is needed
     if bandwidth is None:
-        bandwidth = _detect(eager().run, x, witness)
+        bandwidth = _detect(_products(eager().run), witness)
         _warn_if_full(bandwidth, n)
     recover = RECOVERIES[method](n, bandwidth, x.device)
     probes = _probes(recover, x)
@@ -196,35 +188,34 @@ def _flat(f: Callable[[Tensor], Tensor], x: Tensor) -> Function:
     return lambda flat: f(flat.reshape(shape))
 
 
-def _testify(f: Function, x: Tensor) -> _Witness:
-    """Evaluate f once by the plainest engine; checks on the way what f returns."""
+def _testify(f: Function, x: Tensor) -> Witness:
+    """H v by the plainest engine, at the point where a plan is made; checks on the way what f returns."""
+    run = loop(f)
     v = gaussian(x.numel(), x, torch.Generator().manual_seed(1))
-    value, gradient, products = loop(f)(x.reshape(-1), v[None])
+    value, gradient, products = run(x.reshape(-1), v[None])
     check_finite(value, gradient.reshape(x.shape))
     check_curvature(products[0])
-    return _Witness(loop(f), v, products[0])
+    return Witness(_products(run), x.reshape(-1), v, products[0])
 
 
-def _detect(run: Engine, x: Tensor, witness: _Witness) -> int:
+def _detect(products: Products, witness: Witness) -> int:
     try:
-        return detect_bandwidth(_products(run), x.reshape(-1), torch.Generator().manual_seed(0))
+        return detect_bandwidth(products, witness.x, torch.Generator().manual_seed(0))
     except (BandwidthError, RecoveryError):
-        _check_repeatable(witness, x)
+        _check_repeatable(witness)
         raise
 
 
-def _products(run: Engine) -> Callable[[Tensor, Tensor], Tensor]:
+def _products(run: Engine) -> Products:
     return lambda point, probes: run(point, probes)[2]
 
 
-def _check_repeatable(witness: _Witness, x: Tensor) -> None:
-    """The same product at the same point must come out the same; asked only where something is amiss."""
-    again = witness.run(x.reshape(-1), witness.v[None])[2][0]
-    difference = float((again - witness.product).abs().max())
-    if difference > torch.finfo(x.dtype).eps ** (2 / 3) * float(witness.product.abs().max()):
+def _check_repeatable(witness: Witness) -> None:
+    """Asked only where something is amiss."""
+    if not witness.repeatable:
         raise RecoveryError(
-            f"f: expected the same derivatives at the same x, got a Hessian that changes by {difference:.3g} from one "
-            "evaluation to the next; keep random numbers (dropout, noise) and state outside f, fixed while it is solved"
+            "f: expected the same derivatives at the same x, got a Hessian that changes from one evaluation to the "
+            "next; keep random numbers (dropout, noise) and state outside f, fixed while it is solved"
         )
 
 
@@ -238,13 +229,13 @@ def _warn_if_full(bandwidth: int, n: int) -> None:
         )
 
 
-def _check_band(made: Plan, witness: _Witness, H: SymmetricBanded) -> None:
+def _check_band(made: Plan, witness: Witness, H: SymmetricBanded) -> None:
     """Hold H, recovered at the point where the plan was made, against the witness's product."""
-    leak = leakage(_products(witness.run), made._x.reshape(-1), H, witness.v, witness.product)
+    leak = witness.leak(H)
     if not leak:
         return
-    _check_repeatable(witness, made._x)
-    needed = _detect(witness.run, made._x, witness)
+    _check_repeatable(witness)
+    needed = _detect(witness.products, witness)
     if needed > made.bandwidth:
         raise BandwidthError(
             f"bandwidth: expected H[i, j] = 0 for |i - j| > {made.bandwidth}, found a leak of {leak:.3g} "
@@ -256,10 +247,10 @@ def _check_band(made: Plan, witness: _Witness, H: SymmetricBanded) -> None:
     _check_recovery(made, witness, H)
 
 
-def _check_recovery(made: Plan, witness: _Witness, H: SymmetricBanded) -> None:
+def _check_recovery(made: Plan, witness: Witness, H: SymmetricBanded) -> None:
     """The band is wide enough: then H may differ from what the plainest engine reads directly by rounding alone."""
     direct = Direct(made.n, made.bandwidth, H.device)
-    exact = direct(witness.run(made._x.reshape(-1), _probes(direct, made._x))[2]).band
+    exact = direct(witness.products(witness.x, _probes(direct, made._x))).band
     rows = (SymmetricBanded(exact.abs()) @ torch.ones_like(exact[0])).sqrt()
     eps = torch.finfo(H.dtype).eps
     for d, difference in enumerate((H.band - exact).abs()):

@@ -20,7 +20,7 @@ Engine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 # float64); the pass holds this times the number of operations in f.
 BATCH_ENTRIES = 2**21
 
-# All plans of a process compile one code object, each for its own function; and anew when a number that f reads changes.
+# All plans of a process compile one code object, each for its own function, and anew when a number that f reads changes
 RECOMPILE_LIMIT = 1000
 
 
@@ -74,7 +74,7 @@ def compiled(f: Function) -> Engine:
         gradient, value = derivative(x)
         return value, gradient, torch.func.vmap(product)(probes)
 
-    run: Any = torch.compile(whole, fullgraph=True, dynamic=False, recompile_limit=RECOMPILE_LIMIT)
+    run = _compile(whole)
 
     def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with torch.no_grad():
@@ -84,13 +84,19 @@ def compiled(f: Function) -> Engine:
     return engine
 
 
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    compile: Any = torch.compile  # whose type stubs lack recompile_limit
+    run: Callable[..., Any] = compile(function, fullgraph=True, dynamic=False, recompile_limit=RECOMPILE_LIMIT)
+    return run
+
+
 def value_of(f: Function, *, compile: bool = False) -> Function:
     """F without a graph, for line searches."""
-    run: Any = torch.compile(f, fullgraph=True, dynamic=False, recompile_limit=RECOMPILE_LIMIT) if compile else f
+    run = _compile(f) if compile else f
 
     def value(x: Tensor) -> Tensor:
         with torch.no_grad():
-            result: Tensor = run(x)
+            result: Tensor = run(x.clone())  # f may write into its argument
         return result
 
     return value

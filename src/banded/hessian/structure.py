@@ -1,6 +1,4 @@
-"""Finding the bandwidth, and measuring what a band leaves out. Sees f only through its products."""
-
-from collections.abc import Callable
+"""Finding the bandwidth. Sees f only through its products."""
 
 import torch
 from torch import Tensor
@@ -8,49 +6,18 @@ from torch import Tensor
 from banded.errors import BandwidthError, RecoveryError
 from banded.hessian.probes import comb, gaussian
 from banded.hessian.recover import Direct
+from banded.hessian.verify import Products, Witness, testify
 from banded.matrix import SymmetricBanded
-
-Products = Callable[[Tensor, Tensor], Tensor]
-"""`(x, probes (m, n)) -> (m, n)`: the Hessian at x times each probe."""
 
 # The search for a band ends here; up to this many unknowns it may end at a full matrix.
 WIDEST = 512
 DENSE = 2048
 
-SAMPLES = 6  # of the rounding errors of a product
-
-
-def leakage(products: Products, x: Tensor, H: SymmetricBanded, v: Tensor, product: Tensor) -> float:
-    """Largest entry of `product` - H v that rounding does not explain, or 0.
-
-    A row counts where it differs by more than eps^(2/3) of |H| |v| + |product|
-    in that row, and by more than a hundred times what f itself rounds away there.
-    """
-    difference = (product - H @ v).abs()
-    least = torch.finfo(v.dtype).eps ** (2 / 3) * (SymmetricBanded(H.band.abs()) @ v.abs() + product.abs())
-    leaks = difference > least
-    if bool(leaks.any()):
-        again = (products(x, v[None])[0] - product).abs()
-        if bool((again <= least).all()):  # else f is random, which is no rounding error
-            leaks &= difference > 100 * rounding(products, x, v, product)
-    return float(difference[leaks].max()) if bool(leaks.any()) else 0.0
-
-
-def rounding(products: Products, x: Tensor, v: Tensor, product: Tensor) -> Tensor:
-    """`(n,)`: how far each row of H v at x can be trusted: its change when x changes by its own rounding error."""
-    ulp = torch.finfo(x.dtype).eps * torch.maximum(x.abs(), x.abs().mean())
-    generator = torch.Generator().manual_seed(2)
-    noise = torch.zeros_like(x)
-    for _ in range(SAMPLES):
-        shift = ulp * gaussian(x.numel(), x, generator).sign()
-        noise = torch.maximum(noise, (products(x + shift, v[None])[0] - product).abs())
-    return noise.nan_to_num(0.0)  # beyond the edge of the domain there is nothing to learn
-
 
 def smallest_bandwidth(H: SymmetricBanded, tolerance: float, noise: Tensor) -> int:
-    """The last diagonal of H with an entry above `tolerance` times its row and a hundred times the `noise` there."""
+    """The last diagonal of H with an entry above `tolerance` times its row and above the `noise` there."""
     size, n = H.band.abs(), H.n
-    least = torch.maximum(tolerance * (SymmetricBanded(size) @ torch.ones_like(size[0])), 100 * noise)
+    least = torch.maximum(tolerance * (SymmetricBanded(size) @ torch.ones_like(size[0])), noise)
     for d in range(H.bandwidth, 0, -1):
         if bool((size[d, : n - d] > torch.minimum(least[d:], least[: n - d])).any()):
             return d
@@ -74,27 +41,29 @@ def detect_bandwidth(products: Products, x: Tensor, generator: torch.Generator) 
 
 def _bandwidth_at(products: Products, point: Tensor, start: int, generator: torch.Generator) -> int:
     """Smallest bandwidth that does at one point: doubled from `start` until nothing leaks, then trimmed."""
-    n, bandwidth = point.numel(), start
-    while True:
-        probes = comb(n, 2 * bandwidth + 1, point)
-        v = gaussian(n, point, generator)
-        rows = products(point, torch.cat([probes, v[None]]))
-        H = Direct(n, bandwidth, point.device)(rows[:-1])
-        leak = leakage(products, point, H, v, rows[-1])
-        if not leak:
-            return _trim(products, point, H, v, rows[-1])
-        bandwidth = _next_bandwidth(bandwidth, n, leak)
+    bandwidth = start
+    witness = testify(products, point, generator)
+    while leak := witness.leak(H := _band(products, point, bandwidth)):
+        bandwidth = _next_bandwidth(bandwidth, point.numel(), leak)
+    if witness.is_doubtful(H) and bandwidth < point.numel() - 1:
+        H = _band(products, point, min(max(1, 2 * bandwidth), point.numel() - 1))  # look once at what noise may hide
+    return _trim(witness, H)
 
 
-def _trim(products: Products, point: Tensor, H: SymmetricBanded, v: Tensor, product: Tensor) -> int:
-    """Bandwidth of the entries that `leakage` would miss; only doubtful ones are held against the noise."""
+def _band(products: Products, point: Tensor, bandwidth: int) -> SymmetricBanded:
+    n = point.numel()
+    return Direct(n, bandwidth, point.device)(products(point, comb(n, 2 * bandwidth + 1, point)))
+
+
+def _trim(witness: Witness, H: SymmetricBanded) -> int:
+    """Bandwidth of the entries that the witness would miss; only doubtful ones are held against the noise."""
     eps = torch.finfo(H.dtype).eps
-    quiet = torch.zeros_like(point)
+    quiet = torch.zeros_like(witness.x)
     fine, clear = 0.1 * eps ** (2 / 3), eps**0.5
     bandwidth = smallest_bandwidth(H, fine, quiet)
     if bandwidth == smallest_bandwidth(H, clear, quiet):
         return bandwidth
-    return smallest_bandwidth(H, fine, rounding(products, point, v, product))
+    return smallest_bandwidth(H, fine, witness.rounding)
 
 
 def _next_bandwidth(bandwidth: int, n: int, leak: float) -> int:

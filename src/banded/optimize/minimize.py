@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 
+import torch
 from torch import Tensor
 
 from banded.checks import check_function, check_unknowns
-from banded.hessian import Plan, value_of
+from banded.hessian import Plan
 from banded.hessian import plan as make_plan
 from banded.optimize.direction import NewtonDirection
 from banded.optimize.multipliers import AugmentedLagrangian, rounds
@@ -63,18 +64,20 @@ def minimize(
     check_unknowns(x0, "x0")
     _check_limits(tolerance, max_iterations)
     recorder = Recorder(progress, constrained=equality is not None)
-    x = x0.detach().clone()
-    if equality is None:
-        made = f if isinstance(f, Plan) else make_plan(f, x, bandwidth=bandwidth, method=method, compile=compile)
-        states = (State(it, it.value, it.status) for it in newton(made, x, NewtonDirection(), tolerance))
-        return _follow(states, recorder, max_iterations)
-    if isinstance(f, Plan):
-        raise TypeError("f: expected a function where there are equality constraints, got a Plan; pass its function")
-    check_function("equality", equality)
-    lagrangian = AugmentedLagrangian(f, equality, x)
-    made = make_plan(lagrangian, x, bandwidth=bandwidth, method=method, compile=compile)
-    residual = value_of(equality, compile=made.engine == "compiled")
-    return _follow(rounds(lagrangian, made, residual, x, tolerance), recorder, max_iterations)
+    with torch.inference_mode(False):
+        x = x0.detach().clone(memory_format=torch.contiguous_format)
+        if equality is None:
+            made = f if isinstance(f, Plan) else make_plan(f, x, bandwidth=bandwidth, method=method, compile=compile)
+            states = (State(it, it.value, it.status) for it in newton(made, x, NewtonDirection(), tolerance))
+            return _follow(states, recorder, max_iterations)
+        if isinstance(f, Plan):
+            raise TypeError(
+                "f: expected a function where there are equality constraints, got a Plan; pass its function"
+            )
+        check_function("equality", equality)
+        lagrangian = AugmentedLagrangian(f, equality, x)
+        made = make_plan(lagrangian, x, bandwidth=bandwidth, method=method, compile=compile)
+        return _follow(rounds(lagrangian, made, x, tolerance), recorder, max_iterations)
 
 
 def _follow(states: Iterator[State], recorder: Recorder, max_iterations: int) -> Result:
@@ -82,12 +85,11 @@ def _follow(states: Iterator[State], recorder: Recorder, max_iterations: int) ->
     state, status = None, None
     try:
         for state in states:
-            status = state.status
-            if status is not None:
-                break
             recorder.add(state)
-            if recorder.steps >= max_iterations:
+            status = state.status
+            if status is None and recorder.steps >= max_iterations:
                 status = Status.MAX_ITERATIONS
+            if status is not None:
                 break
     except KeyboardInterrupt:
         if state is None:

@@ -7,16 +7,17 @@ import torch
 from torch import Tensor
 
 from banded.checks import check_residuals
-from banded.hessian import Plan
+from banded.hessian import Plan, value_of
 from banded.optimize.direction import NewtonDirection
 from banded.optimize.newton import Iterate, newton
 from banded.optimize.recorder import State
 from banded.optimize.result import Status
 
-START = 0.1  # first penalty weight
+START = 0.1  # first penalty weight, of constraints that change with x by about as much as x does
 GROWTH = 10.0  # from round to round
 LIMIT = -0.75  # power of eps at which ρ is as large as rounding allows: 5e11 in float64, 2e5 in float32
 GATE = 0.01  # a round ends when its Newton decrement is this share of the penalty term
+SCALES = (1e-2, 1e2)  # of the constraints' derivatives, that ρ need not be scaled for
 
 
 class AugmentedLagrangian:
@@ -25,15 +26,26 @@ class AugmentedLagrangian:
     Hestenes (1969, J. Optim. Theory Appl. 4:303-320) and Powell (1969), with ρ
     for their c/2: as ρ grows or λ nears the multipliers, a minimum of L nears a
     minimum of f on c(x) = 0. Changed in place, λ and ρ leave a compiled plan valid.
+
+    Attributes:
+        multipliers: λ, in the shape of c(x).
+        penalty: ρ, `()`.
+        limit: the largest ρ.
     """
 
     def __init__(self, f: Callable[[Tensor], Tensor], equality: Callable[[Tensor], Tensor], x: Tensor) -> None:
         self.f, self.equality = f, equality
         with torch.enable_grad():
-            residual = equality(x.clone().requires_grad_())
-        check_residuals(residual, x)
+            leaf = x.clone().requires_grad_()
+            residual = equality(leaf)
+            check_residuals(residual, x)
+            signs = torch.where(torch.arange(residual.numel(), device=x.device) % 2 == 0, 1.0, -1.0)
+            (pull,) = torch.autograd.grad(residual, leaf, signs.to(residual).reshape(residual.shape))
+        size = float(pull.abs().max())
+        scale = 1.0 if SCALES[0] <= size <= SCALES[1] or not 0 < size < float("inf") else size
         self.multipliers = torch.zeros_like(residual, requires_grad=False)
-        self.penalty = torch.full((), START, dtype=residual.dtype, device=x.device)
+        self.penalty = torch.full((), START / scale**2, dtype=residual.dtype, device=x.device)
+        self.limit = torch.finfo(x.dtype).eps ** LIMIT / scale**2
 
     def __call__(self, x: Tensor) -> Tensor:
         """L(x)."""
@@ -43,49 +55,45 @@ class AugmentedLagrangian:
         """What L adds to f."""
         return (residual * (self.multipliers + self.penalty * residual)).sum()
 
-    def state(self, iterate: Iterate, residual: Tensor) -> State:
-        """An iterate of Newton's method on L, in terms of f and c."""
+    def state(self, iterate: Iterate, value: float, residual: Tensor) -> State:
+        """An iterate of Newton's method on L, in terms of f, which is `value` there, and c, `residual`."""
         return State(
             iterate,
-            value=iterate.value - float(self.terms(residual)),
+            value=value,
             violation=float(residual.abs().max()),
             penalty=float(self.penalty),
             multipliers=self.multipliers + 2 * self.penalty * residual,  # first-order estimate
         )
 
 
-def rounds(
-    lagrangian: AugmentedLagrangian,
-    plan: Plan,
-    residual: Callable[[Tensor], Tensor],
-    x: Tensor,
-    tolerance: float,
-) -> Iterator[State]:
+def rounds(lagrangian: AugmentedLagrangian, plan: Plan, x: Tensor, tolerance: float) -> Iterator[State]:
     """States of the method of multipliers: Newton on L, then λ, then ρ tenfold, and again.
 
     A round is not solved further than its penalty is worth: it ends once the
     Newton decrement is below a hundredth of ρ Σ c². ρ stays where a round has
-    reduced the violation tenfold by itself. The state at which it ends comes
-    once more, with its status.
+    reduced the violation tenfold by itself. The last state has a status; where
+    that shows late, it comes once more.
     """
-    direction, last = NewtonDirection(), 0.0
-    limit = torch.finfo(x.dtype).eps ** LIMIT
+    compiled = plan.engine == "compiled"
+    objective, equality = (value_of(function, compile=compiled) for function in (lagrangian.f, lagrangian.equality))
+    direction, last, most = NewtonDirection(), 0.0, 0.0
     while True:
         for iterate in newton(plan, x, direction, tolerance):
-            c = residual(iterate.x)
-            state = lagrangian.state(iterate, c)
+            c = equality(iterate.x)
+            state = lagrangian.state(iterate, float(objective(iterate.x)), c)
+            violation = float(c.abs().max())
+            most = max(most, violation)
             if iterate.status is not None:
                 break
             yield state
             worth = float(lagrangian.penalty * c.square().sum())
             if iterate.shift == 0 and iterate.decrement <= GATE * worth:
                 break
-        violation = float(c.abs().max())
         stuck = violation > 0.1 * last
-        at_limit = float(lagrangian.penalty) >= limit
-        status = _verdict(iterate, violation, tolerance, stuck=stuck, at_limit=at_limit)
+        at_limit = float(lagrangian.penalty) >= lagrangian.limit
+        status = _verdict(iterate, violation, tolerance, most=most, stuck=stuck, at_limit=at_limit)
+        yield replace(state, status=status)
         if status is not None:
-            yield replace(state, status=status)
             return
         if iterate.status is not Status.UNBOUNDED:  # there, only a larger penalty helps
             x = iterate.x
@@ -95,18 +103,21 @@ def rounds(
         last = violation
 
 
-def _verdict(iterate: Iterate, violation: float, tolerance: float, *, stuck: bool, at_limit: bool) -> Status | None:
-    """Why a round was the last, or None."""
-    if iterate.status is Status.NON_FINITE:
-        return Status.NON_FINITE
+def _verdict(
+    iterate: Iterate, violation: float, tolerance: float, *, most: float, stuck: bool, at_limit: bool
+) -> Status | None:
+    """Why a round was the last, or None; `most` is the largest violation on the way."""
+    ended = iterate.status
+    if ended is Status.NON_FINITE or (ended is Status.UNBOUNDED and at_limit):
+        return ended
     if violation <= tolerance:
-        if iterate.status in (Status.PRECISION, Status.LINE_SEARCH, Status.SADDLE):
-            return iterate.status
+        if ended in (Status.PRECISION, Status.LINE_SEARCH, Status.SADDLE):
+            return ended
         if iterate.gradient_norm <= tolerance:
             return Status.CONVERGED
-    no_further = at_limit or (stuck and iterate.status is Status.PRECISION)
-    if no_further and violation <= torch.finfo(iterate.x.dtype).eps ** 0.5:
-        return Status.PRECISION
+    met = violation <= torch.finfo(iterate.x.dtype).eps ** (2 / 3) * most
+    if met and (at_limit or (stuck and ended is Status.PRECISION)):
+        return ended if ended in (Status.LINE_SEARCH, Status.SADDLE) else Status.PRECISION
     if not at_limit:
         return None
-    return Status.UNBOUNDED if iterate.status is Status.UNBOUNDED else Status.INFEASIBLE
+    return Status.LINE_SEARCH if ended is Status.LINE_SEARCH and violation <= 1e-3 * most else Status.INFEASIBLE

@@ -26,7 +26,7 @@ _COLUMNS: dict[str, Callable[[Record], str]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class State:
     """An iterate in terms of the user's problem, whatever function Newton's method was given.
 
@@ -62,11 +62,15 @@ class Recorder:
         shown = sys.stdout.isatty() if progress is None else progress
         self._console = Console(highlight=False) if shown else None
         self._records: list[Record] = []
+        self._last: State | None = None
         self._evaluations = 0
         self.steps = 0  # Newton steps so far
 
     def add(self, state: State) -> None:
-        """Record a state."""
+        """Record a state, unless it is the last one again, now with a status."""
+        if self._last is not None and self._last.iterate.x is state.iterate.x and self._last.penalty == state.penalty:
+            return
+        self._last = state
         self._evaluations += state.iterate.evaluations
         self.steps += state.iterate.step > 0
         record = Record(

@@ -15,7 +15,8 @@ class Status(Enum):
         "x is as good as it gets; for a smaller gradient use float64 or scale f, else raise the tolerance."
     )
     SADDLE = (
-        "The gradient is within the tolerance, but f curves downwards along some direction: x is no minimum. "
+        "The gradient is as small as asked, or as rounding allows, but f curves downwards along some direction: "
+        "x is no minimum. "
         "Start from a point moved a little at random."
     )
     MAX_ITERATIONS = (
@@ -77,7 +78,7 @@ class Record:
     penalty: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """The outcome of `minimize`.
 
