@@ -48,12 +48,13 @@ class Stopwatch:
 def profile(problem: Problem, title: str, **options: Any) -> Iterator[str]:
     """Lines: where the time of a solve goes, the fastest of ten."""
     module: Any = importlib.import_module("banded.optimize.minimize")
+    rounds: Any = importlib.import_module("banded.optimize.multipliers")
     fastest, total = Stopwatch(), float("inf")
     for _ in range(10):
         watch = Stopwatch()
         with (
             patch.object(module, "make_plan", watch.wrap("set-up", module.make_plan)),
-            patch.object(module, "value_of", partial(watch.wrap_result, "c", value_of)),
+            patch.object(rounds, "value_of", partial(watch.wrap_result, "f and c, for the history", value_of)),
             patch.object(banded.Plan, "__call__", watch.wrap("f, gradient, products, band", banded.Plan.__call__)),
             patch.object(banded.Plan, "value", watch.wrap("line search: f", banded.Plan.value)),
             patch.object(NewtonDirection, "__call__", watch.wrap("factor and solve", NewtonDirection.__call__)),

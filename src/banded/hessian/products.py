@@ -6,13 +6,14 @@ the gradient `(n,)` and the products `(m, n)`, one for each probe.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from banded.checks import check_value
 
+Value = TypeVar("Value")
 Function = Callable[[Tensor], Tensor]
 Engine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -90,13 +91,13 @@ def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def value_of(f: Function, *, compile: bool = False) -> Function:
+def value_of(f: Callable[[Tensor], Value], *, compile: bool = False) -> Callable[[Tensor], Value]:
     """F without a graph, for line searches."""
     run = _compile(f) if compile else f
 
-    def value(x: Tensor) -> Tensor:
+    def value(x: Tensor) -> Value:
         with torch.no_grad():
-            result: Tensor = run(x.clone())  # f may write into its argument
+            result: Value = run(x.clone())  # f may write into its argument
         return result
 
     return value

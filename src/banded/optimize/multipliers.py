@@ -51,6 +51,10 @@ class AugmentedLagrangian:
         """L(x)."""
         return self.f(x) + self.terms(self.equality(x))
 
+    def measure(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """f(x) and c(x)."""
+        return self.f(x), self.equality(x)
+
     def terms(self, residual: Tensor) -> Tensor:
         """What L adds to f."""
         return (residual * (self.multipliers + self.penalty * residual)).sum()
@@ -74,13 +78,12 @@ def rounds(lagrangian: AugmentedLagrangian, plan: Plan, x: Tensor, tolerance: fl
     reduced the violation tenfold by itself. The last state has a status; where
     that shows late, it comes once more.
     """
-    compiled = plan.engine == "compiled"
-    objective, equality = (value_of(function, compile=compiled) for function in (lagrangian.f, lagrangian.equality))
+    measure = value_of(lagrangian.measure, compile=plan.engine == "compiled")
     direction, last, most = NewtonDirection(), 0.0, 0.0
     while True:
         for iterate in newton(plan, x, direction, tolerance):
-            c = equality(iterate.x)
-            state = lagrangian.state(iterate, float(objective(iterate.x)), c)
+            f, c = measure(iterate.x)
+            state = lagrangian.state(iterate, float(f), c)
             violation = float(c.abs().max())
             most = max(most, violation)
             if iterate.status is not None:
