@@ -1,10 +1,20 @@
-"""Slow, obvious twins of what the library does fast, written from the definitions."""
+"""Slow, obvious twins of what the library does fast, written from the definitions; and functions to try it on."""
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+def rosenbrock(x: Tensor) -> Tensor:
+    """The chained Rosenbrock function: half-bandwidth 1, minimum 0 at 1."""
+    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+def chain(x: Tensor) -> Tensor:
+    """Springs between neighbours and to walls at both ends: H is 2 on the diagonal, -1 beside it."""
+    return 0.5 * (x[1:] - x[:-1]).square().sum() + 0.5 * x[0] ** 2 + 0.5 * x[-1] ** 2
 
 
 def cosines(

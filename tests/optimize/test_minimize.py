@@ -12,12 +12,9 @@ from torch import Tensor
 
 import banded
 from banded import NonFiniteError, Status
+from oracles import rosenbrock
 
 METHODS = ["direct", "symmetric"]
-
-
-def rosenbrock(x: Tensor) -> Tensor:
-    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
 
 
 def test_a_quadratic_takes_one_step() -> None:

@@ -106,7 +106,7 @@ def plan(
         bandwidth: k, with H[i, j] = 0 wherever |i - j| > k; found if None, by
             about 12k products at `x` and at random points around it.
         method: "direct" reads every entry off one product, 2k + 1 of them;
-            "symmetric" needs k + 1 and loses digits along the chain.
+            "symmetric" needs k + 1, and loses some digits along the chain.
         compile: compile the whole product (seconds, once; cached on disk). Where
             that fails, a warning says why and the plan runs without.
         check: hold the band at `x` against one more product, with a random vector.
@@ -117,7 +117,7 @@ def plan(
             f not scalar, independent of x, or without second derivatives.
         NonFiniteError: if f or its gradient is not finite at `x`.
         BandwidthError: if the band does not hold the Hessian; says what would.
-        RecoveryError: if rounding spoils the symmetric recovery.
+        RecoveryError: if rounding spoils the symmetric recovery, or f draws random numbers.
     """
     made, witness = _make(f, x, bandwidth, method, compile)
     if not check:

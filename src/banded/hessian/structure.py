@@ -86,7 +86,7 @@ def _next_bandwidth(bandwidth: int, n: int, leak: float) -> int:
 
 
 def _random_point(products: Products, x: Tensor, generator: torch.Generator) -> Tensor:
-    """X plus noise, as large as f stays finite under (barriers and logarithms end somewhere)."""
+    """A point around x, as far away as f stays finite (barriers and logarithms end somewhere)."""
     probe = gaussian(x.numel(), x, generator)[None]
     direction = gaussian(x.numel(), x, generator) * (1 + x.abs())
     for scale in (1.0, 0.1, 1e-2, 1e-3, 1e-4):
