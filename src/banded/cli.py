@@ -116,17 +116,9 @@ def _outcome(result: Result) -> dict[str, Any]:
     return outcome
 
 
-OUTCOME = (
-    "x",
-    "value",
-    "status",
-    "gradient_norm",
-    "history_value",
-    "history_gradient_norm",
-    "multipliers",
-    "violation",
-)
-RESERVED = {*OUTCOME, "file", "allow_pickle"}  # the latter two are numpy.savez's own
+# of the outcome, and numpy.savez's own
+RESERVED = {"x", "value", "status", "gradient_norm", "history_value", "history_gradient_norm"}
+RESERVED |= {"multipliers", "violation", "file", "allow_pickle"}
 
 
 def _check_names(problem: Problem) -> None:

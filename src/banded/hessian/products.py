@@ -92,7 +92,7 @@ def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def value_of(f: Callable[[Tensor], Value], *, compile: bool = False) -> Callable[[Tensor], Value]:
-    """F without a graph, for line searches."""
+    """The function without a graph, as line searches need it."""
     run = _compile(f) if compile else f
 
     def value(x: Tensor) -> Value:
