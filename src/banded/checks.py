@@ -106,16 +106,21 @@ def check_residuals(residual: object, x: Tensor) -> None:
             f"equality: expected real residuals on {x.device}, where x is, got {residual.dtype} on {residual.device}"
         )
     check_precision("equality", residual, x)
-    if not residual.requires_grad:
-        raise ValueError(
-            "equality: expected residuals that depend on x, got some that autograd cannot trace back to it; "
-            "no .detach(), .item(), .numpy() or torch.tensor(x) on the way"
-        )
+    check_dependence(residual if residual.requires_grad else None)
     bad = (~torch.isfinite(residual)).nonzero()
     if len(bad):
         raise NonFiniteError(
             f"equality: expected finite residuals at the start, got {residual[tuple(bad[0])].item()} "
             f"at index {tuple(bad[0].tolist())}; start where the constraints are defined"
+        )
+
+
+def check_dependence(traced: Tensor | None) -> None:
+    """None stands for residuals that autograd cannot trace back to x."""
+    if traced is None:
+        raise ValueError(
+            "equality: expected residuals that depend on x, got some that autograd cannot trace back to it; "
+            "no .detach(), .item(), .numpy() or torch.tensor(x) on the way"
         )
 
 

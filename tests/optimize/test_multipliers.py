@@ -204,6 +204,7 @@ def test_interrupt_returns_the_best_point_so_far() -> None:
         (lambda x: x[:0], ValueError, "at least one residual"),
         (lambda x: x.long(), ValueError, "real residuals on cpu.*int64"),
         (lambda x: x.to("meta"), ValueError, "meta"),
+        (lambda x: torch.ones(2, dtype=x.dtype, requires_grad=True) ** 2, ValueError, "residuals that depend on x"),
         (lambda x: x.detach() ** 2, ValueError, "residuals that depend on x"),
         (lambda x: x.float(), TypeError, "equality: expected float64 like x, got float32"),
         (3, TypeError, "equality: expected a function of the unknowns, got int"),

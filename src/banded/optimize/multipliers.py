@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from banded.checks import check_residuals
+from banded.checks import check_dependence, check_residuals
 from banded.hessian import Plan, value_of
 from banded.optimize.direction import NewtonDirection
 from banded.optimize.newton import Iterate, newton
@@ -40,7 +40,9 @@ class AugmentedLagrangian:
             residual = equality(leaf)
             check_residuals(residual, x)
             signs = torch.where(torch.arange(residual.numel(), device=x.device) % 2 == 0, 1.0, -1.0)
-            (pull,) = torch.autograd.grad(residual, leaf, signs.to(residual).reshape(residual.shape))
+            signs = signs.to(residual).reshape(residual.shape)
+            (pull,) = torch.autograd.grad(residual, leaf, signs, allow_unused=True)
+        check_dependence(pull)
         size = float(pull.abs().max())
         scale = 1.0 if SCALES[0] <= size <= SCALES[1] or not 0 < size < float("inf") else size
         self.multipliers = torch.zeros_like(residual, requires_grad=False)
