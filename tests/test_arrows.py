@@ -6,7 +6,7 @@ from pathlib import Path
 import banded
 
 SOURCE = Path(banded.__file__).parent
-LAYERS = ["errors", "checks", "factor", "matrix", "hessian", "optimize", "problems", "plot", "cli"]
+LAYERS = ["errors", "checks", "canvas", "factor", "matrix", "hessian", "optimize", "problems", "plot", "cli"]
 STAGES = {"probes", "products", "recover"}
 
 

@@ -20,15 +20,16 @@ def check_unknowns(x: object, name: str = "x") -> None:
 
 
 def check_value(value: object, x: Tensor) -> None:
-    """`value`, which f returned at `x`, must be a real scalar on the device of `x`."""
+    """`value`, which f returned at `x` `(..., n)`, must be real scalars `(...)` on the device of `x`."""
     if not isinstance(value, Tensor):
         raise TypeError(
             f"f: expected a scalar tensor, got {type(value).__name__}; "
             "compute the loss with torch operations and do not call .item() or float()"
         )
-    if value.shape != ():
+    if value.shape != x.shape[:-1]:
         raise ValueError(
-            f"f: expected a scalar of shape (), got shape {tuple(value.shape)}; reduce it, for example with .sum()"
+            f"f: expected a scalar of shape (), got shape {tuple(value.shape[x.ndim - 1 :])}; "
+            "reduce it, for example with .sum()"
         )
     if not value.dtype.is_floating_point:
         raise TypeError(
@@ -50,6 +51,22 @@ def check_precision(name: str, value: Tensor, x: Tensor) -> None:
         raise TypeError(
             f"{name}: expected {_name(x.dtype)} like x, got {_name(value.dtype)}, too coarse for exact derivatives; "
             f"make the constants and modules that {name} uses {_name(x.dtype)} (module.double()), or pass x.float()"
+        )
+
+
+def check_operand(name: str, b: object, like: Tensor, shape: torch.Size) -> None:
+    """`b` must be a vector of `shape`, `(..., n)`, or columns `(..., n, m)`, with the dtype and device of `like`."""
+    wanted = ", ".join(map(str, shape))
+    vector = f"({wanted},)" if len(shape) == 1 else f"({wanted})"
+    if not isinstance(b, Tensor):
+        raise TypeError(f"{name}: expected a tensor of shape {vector} or ({wanted}, m), got {type(b).__name__}")
+    if b.ndim not in (len(shape), len(shape) + 1) or b.shape[: len(shape)] != shape:
+        hint = f"; pass {name}.reshape({', '.join(map(str, shape)) if shape[:-1] else -1})" * (b.numel() == shape.numel())
+        raise ValueError(f"{name}: expected shape {vector} or ({wanted}, m), got {tuple(b.shape)}{hint}")
+    if b.dtype != like.dtype or b.device != like.device:
+        raise ValueError(
+            f"{name}: expected {like.dtype} on {like.device} like the matrix, got {b.dtype} on {b.device}; "
+            f"convert it with {name}.to(...)"
         )
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from banded.canvas import new_figure
 from banded.optimize import Result
 from banded.problems import Problem
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from banded.canvas import Axes, Figure
 
+SIZE = (11, 5)  # inches
 LINES = 12  # at most, where x is drawn as it is
 
 
@@ -23,7 +24,7 @@ def picture(problem: Problem, result: Result) -> Figure:
     Raises:
         ModuleNotFoundError: where matplotlib is not installed; says how to get it.
     """
-    figure = _figure()
+    figure = new_figure(SIZE)
     left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(6, 5)))
     if problem.draw is None:
         _series(left.subplots(), problem, result)
@@ -41,7 +42,7 @@ def check_path(path: Path) -> Path:
         ModuleNotFoundError: where matplotlib is not installed.
         ValueError: if it is a folder, or matplotlib does not write its format.
     """
-    figure = _figure()
+    figure = new_figure(SIZE)
     if path.is_dir():
         raise ValueError(f"{path}: expected a file to draw into, got a folder")
     path = path if path.suffix else path.with_suffix(".png")
@@ -66,14 +67,6 @@ def convergence(axes: Axes, result: Result) -> None:
     axes.set(xlabel="Newton step", title=f"{result.status.name.lower()}, f = {result.value:.7g}")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
-
-
-def _figure() -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("pictures need matplotlib; install it with pip install 'banded[plot]'") from error
-    return Figure(figsize=(11, 5), layout="constrained")
 
 
 def _series(axes: Axes, problem: Problem, result: Result) -> None:

@@ -1,4 +1,5 @@
-"""Factorisations of bands: one file a method, plain tensors in and out."""
+"""Factorisations: one file a method, plain tensors in and out."""
 
+from banded.factor.bordered import BorderedCholesky as BorderedCholesky
 from banded.factor.cholesky import Cholesky as Cholesky
-from banded.factor.cholesky import check_operand as check_operand
+from banded.factor.protocol import Factor as Factor

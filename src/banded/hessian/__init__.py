@@ -1,6 +1,8 @@
-"""Hessians of PyTorch functions as bands: probes, products, recovery, and the plan that joins them."""
+"""Hessians of PyTorch functions as bands: structure, probes, products, recovery, and the plan that joins them."""
 
+from banded.hessian.layout import Layout as Layout
+from banded.hessian.layout import Tree as Tree
+from banded.hessian.layout import layout as layout
 from banded.hessian.plan import Plan as Plan
-from banded.hessian.plan import hessian as hessian
-from banded.hessian.plan import plan as plan
-from banded.hessian.products import value_of as value_of
+from banded.hessian.planning import hessian as hessian
+from banded.hessian.planning import plan as plan

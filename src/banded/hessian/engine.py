@@ -7,25 +7,69 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from banded.hessian.products import Engine, Function, batched, compiled, loop
+from banded.hessian.compiled import compile_value, compiled
+from banded.hessian.memory import peak_bytes
+from banded.hessian.products import Engine, Function, batched, loop, over_batch, replicated, value_of
+
+TANGENTS = 2**21  # entries of the tangents in one vectorised pass, beyond which it gains nothing
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine, its name and why it."""
+    """An engine, its name and why it; and f alone."""
 
     name: str
     reason: str
     run: Engine
+    value: Function
 
 
-def eager_engine(f: Function, x: Tensor) -> Choice:
-    """The vectorised engine where it runs, the loop where it does not."""
-    try:
-        batched(f)(x.reshape(-1), torch.ones(2, x.numel(), dtype=x.dtype, device=x.device))
-    except RuntimeError as error:
-        return Choice("loop", f"the vectorised pass failed: {_first_line(error)}", loop(f))
-    return Choice("batched", "vectorised double backward", _with_fallback(batched(f), loop(f)))
+def eager_engine(f: Function, x: Tensor, memory: int) -> Choice:
+    """The first of the vectorised engines that runs, or the loop.
+
+    Args:
+        f: takes one problem `(n,)` to `()`.
+        x: `(..., n)`.
+        memory: bytes that a vectorised pass may take, about.
+    """
+    dims = x.ndim - 1
+    whole, how = _over_batch(f, x, dims)
+    probes = torch.ones(2, x.shape[-1], dtype=x.dtype, device=x.device)
+    slow, value = loop(whole), value_of(whole)
+    reasons = []
+    rows, why = _rows(slow, x, memory)
+    for name, engine, reason in (
+        ("batched", batched(whole, rows), f"vectorised double backward{why}"),
+        ("replicated", replicated(whole), "copies of the problem"),
+    ):
+        try:
+            engine(x, probes)
+        except RuntimeError as error:
+            reasons.append(f"{name} failed: {_first_line(error)}")
+            continue
+        return Choice(name, "; ".join([reason, *reasons]) + how, _with_fallback(engine, slow), value)
+    return Choice("loop", "; ".join(reasons) + how, slow, value)
+
+
+def _over_batch(f: Function, x: Tensor, dims: int) -> tuple[Function, str]:
+    """f for a batch, vectorised where that works."""
+    whole = over_batch(f, dims, vectorised=True)
+    if dims:
+        try:
+            loop(whole)(x, torch.ones_like(x.reshape(-1, x.shape[-1])[:1]))
+        except RuntimeError as error:
+            return over_batch(f, dims, vectorised=False), f"; problems one by one: {_first_line(error)}"
+    return whole, ""
+
+
+def _rows(slow: Engine, x: Tensor, memory: int) -> tuple[int, str]:
+    """How many probes fit into one pass."""
+    rows = max(1, TANGENTS // x.numel())
+    if rows * x.numel() < TANGENTS // 8:
+        return rows, ""
+    one = x.new_ones(1, x.shape[-1])
+    fit = max(1, memory // max(1, peak_bytes(lambda: slow(x, one))))
+    return (rows, "") if rows <= fit else (fit, f", {fit} at a time to keep within {memory / 2**20:.0f} MiB")
 
 
 def _with_fallback(fast: Engine, slow: Engine) -> Engine:
@@ -42,17 +86,18 @@ def _with_fallback(fast: Engine, slow: Engine) -> Engine:
 
 def compiled_engine(f: Function, x: Tensor, probes: Tensor, fallback: Callable[[], Choice]) -> Choice:
     """The whole product compiled where that works, what `fallback` gives, with a warning, where it does not."""
+    whole = over_batch(f, x.ndim - 1, vectorised=True)
     try:
-        run = compiled(f)
+        run, value = compiled(whole), value_of(compile_value(whole))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's own, about its internals
-            run(x.reshape(-1), probes)
+            run(x, probes)
     except Exception as error:  # whatever the compiler met, the eager engine works
         reason = f"compiling failed: {_first_line(error)}"
         other = fallback()
-        warnings.warn(f"banded: {reason}; continuing with the {other.name} engine", RuntimeWarning, stacklevel=5)
+        warnings.warn(f"banded: {reason}; continuing with the {other.name} engine", RuntimeWarning, stacklevel=6)
         return replace(other, reason=reason)
-    return Choice("compiled", "the whole product in one graph", run)
+    return Choice("compiled", "the whole product in one graph", run, value)
 
 
 def _first_line(error: Exception) -> str:

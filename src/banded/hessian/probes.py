@@ -4,20 +4,44 @@ import torch
 from torch import Tensor
 
 
-def comb(n: int, spacing: int, like: Tensor) -> Tensor:
-    """`(min(spacing, n), n)`: row c is 1 at c, c + spacing, c + 2 spacing, …, and 0 elsewhere.
+def indicators(colors: Tensor, count: int, like: Tensor) -> Tensor:
+    """`(count, m)`: row c is 1 where the colour is c, and 0 elsewhere.
 
-    With spacing 2k + 1, no two teeth of a row share a row of a band of
-    half-bandwidth k, so that one product shows the entries of all its columns
-    (Curtis, Powell & Reid 1974, J. Inst. Maths Applics 13:117-119). With
-    spacing k + 1 at most two teeth meet in a row, which symmetry untangles
-    (Powell & Toint 1979, SIAM J. Numer. Anal. 16:1060-1074).
+    Colours that repeat with period 2k + 1 give the comb 1 0 0 1 0 0 …: no two of
+    its teeth share a row of a band of half-bandwidth k, so that one product
+    shows the entries of all their columns (Curtis, Powell & Reid 1974, J. Inst.
+    Maths Applics 13:117-119).
     """
-    position = torch.arange(n, device=like.device)
-    row = torch.arange(min(spacing, n), device=like.device)
-    return (position % spacing == row[:, None]).to(like.dtype)
+    return (colors == torch.arange(count, device=colors.device)[:, None]).to(like)
+
+
+def comb(m: int, spacing: int, like: Tensor) -> Tensor:
+    """`(min(spacing, m), m)`: row c is 1 at c, c + spacing, c + 2 spacing, …, and 0 elsewhere."""
+    count = min(spacing, m)
+    return indicators(torch.arange(m, device=like.device) % count, count, like)
+
+
+def exponentials(count: int, like: Tensor) -> Tensor:
+    """`(count, count)`: real and imaginary parts of exp(-2πi f c / count), for frequencies f from 0 to count // 2.
+
+    Row after row: f = 0, then real and imaginary part of f = 1, 2, …; the
+    conjugates beyond half the count tell nothing new.
+    """
+    phase = 2 * torch.pi * torch.arange(count, dtype=torch.float64) / count
+    rows = [torch.ones_like(phase)]
+    for f in range(1, count // 2 + 1):
+        rows.append((f * phase).cos())
+        if 2 * f < count:
+            rows.append(-(f * phase).sin())
+    return torch.stack(rows).to(like)
 
 
 def gaussian(n: int, like: Tensor, generator: torch.Generator) -> Tensor:
     """`(n,)` standard normal entries, drawn on the CPU so that every device sees the same."""
     return torch.randn(n, generator=generator, dtype=torch.float64, device="cpu").to(like)
+
+
+def gaussian_mixture(rows: int, count: int, like: Tensor) -> Tensor:
+    """`(rows, count)` standard normal entries, the same every time."""
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(rows, count, generator=generator, dtype=torch.float64, device="cpu").to(like)

@@ -1,7 +1,8 @@
 """Value, gradient and Hessian-vector products of a PyTorch function. Autograd only, no indices.
 
-An engine takes a point `(n,)` and probes `(m, n)`, and returns the value `()`,
-the gradient `(n,)` and the products `(m, n)`, one for each probe.
+An engine takes a point `(..., n)` and probes `(m, n)`, and returns the values `(...)`,
+the gradients `(..., n)` and the products `(..., m, n)`, one for each probe. f
+takes `(..., n)` to `(...)`, each problem of a batch by itself.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,38 +18,45 @@ Value = TypeVar("Value")
 Function = Callable[[Tensor], Tensor]
 Engine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
-# Entries of the tangents that one batched backward pass carries along (16 MB in
-# float64); the pass holds this times the number of operations in f.
-BATCH_ENTRIES = 2**21
 
-# All plans of a process compile one code object, each for its own function, and anew when a number that f reads changes
-RECOMPILE_LIMIT = 1000
-
-
-def batched(f: Function) -> Engine:
-    """Double backward, all probes in one vectorised pass."""
+def batched(f: Function, rows: int) -> Engine:
+    """Double backward, `rows` probes in each vectorised pass."""
 
     def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rows = max(1, BATCH_ENTRIES // x.numel())
         with _recording():
             x, value, gradient = _gradient(f, x)
-            products = [_backward(gradient, x, chunk, is_grads_batched=True) for chunk in torch.split(probes, rows)]
+            chunks = torch.split(_for_each(probes, x), rows)
+            if rows == 1:
+                products = [_backward(gradient, x, chunk[0])[None] for chunk in chunks]
+            else:
+                products = [_backward(gradient, x, chunk, is_grads_batched=True) for chunk in chunks]
         whole = products[0] if len(products) == 1 else torch.cat(products)
-        return value.detach(), gradient.detach(), whole.detach()
+        return value.detach(), gradient.detach(), whole.detach().movedim(0, -2)
+
+    return engine
+
+
+def replicated(f: Function) -> Engine:
+    """Double backward through equal copies of the problem, one for each probe: where f can be vectorised."""
+
+    def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        copies = x.detach().expand(len(probes), *x.shape)
+        with _recording():
+            copies, values, gradients = _gradient(torch.func.vmap(f), copies)
+            products = _backward(gradients, copies, _for_each(probes, x))
+        return values[0].detach(), gradients[0].detach(), products.detach().movedim(0, -2)
 
     return engine
 
 
 def loop(f: Function) -> Engine:
     """Double backward, one probe after the other: slow, and works wherever PyTorch does."""
+    return batched(f, rows=1)
 
-    def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        with _recording():
-            x, value, gradient = _gradient(f, x)
-            products = [_backward(gradient, x, v) for v in probes]
-        return value.detach(), gradient.detach(), torch.stack(products).detach()
 
-    return engine
+def _for_each(probes: Tensor, x: Tensor) -> Tensor:
+    """`(m, ..., n)`: the probes for every problem of a batch."""
+    return probes.reshape(len(probes), *[1] * (x.ndim - 1), -1).expand(len(probes), *x.shape)
 
 
 def _backward(gradient: Tensor, x: Tensor, v: Tensor, **options: Any) -> Tensor:
@@ -57,47 +65,23 @@ def _backward(gradient: Tensor, x: Tensor, v: Tensor, **options: Any) -> Tensor:
     return torch.zeros_like(v) if product is None else product
 
 
-def compiled(f: Function) -> Engine:
-    """Forward over reverse, all probes vectorised, the whole of it compiled as one graph.
-
-    Compiling f alone and differentiating through it fails or is wrong
-    (pytorch #91469, #154284), so nothing is left outside the graph.
-    """
-
-    def whole(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        derivative: Any = torch.func.grad_and_value(f)
-
-        def product(v: Tensor) -> Tensor:
-            tangents: Any = torch.func.jvp(derivative, (x,), (v,))[1]
-            of_gradient: Tensor = tangents[0]
-            return of_gradient
-
-        gradient, value = derivative(x)
-        return value, gradient, torch.func.vmap(product)(probes)
-
-    run = _compile(whole)
-
-    def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        with torch.no_grad():
-            value, gradient, products = run(x.detach(), probes)
-        return value, gradient, products
-
-    return engine
+def over_batch(f: Function, dims: int, *, vectorised: bool) -> Function:
+    """f of one problem, applied to each of those in `dims` leading dimensions."""
+    if not dims:
+        return f
+    if not vectorised:
+        return lambda x: torch.stack([f(one) for one in x.reshape(-1, x.shape[-1])]).reshape(x.shape[:-1])
+    for _ in range(dims):
+        f = torch.func.vmap(f)
+    return f
 
 
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    compile: Any = torch.compile  # whose type stubs lack recompile_limit
-    run: Callable[..., Any] = compile(function, fullgraph=True, dynamic=False, recompile_limit=RECOMPILE_LIMIT)
-    return run
-
-
-def value_of(f: Callable[[Tensor], Value], *, compile: bool = False) -> Callable[[Tensor], Value]:
+def value_of(f: Callable[[Tensor], Value]) -> Callable[[Tensor], Value]:
     """The function without a graph, as line searches need it."""
-    run = _compile(f) if compile else f
 
     def value(x: Tensor) -> Value:
         with torch.no_grad():
-            result: Value = run(x.clone())  # f may write into its argument
+            result: Value = f(x.clone())  # f may write into its argument
         return result
 
     return value
@@ -117,7 +101,7 @@ def _gradient(f: Function, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     check_value(value, x)
     gradient = None
     if value.requires_grad:
-        (gradient,) = torch.autograd.grad(value, x, create_graph=True, allow_unused=True)
+        (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=True, allow_unused=True)
     if gradient is None:
         raise ValueError(
             "f: expected a value that depends on x, got one that autograd cannot trace back to it; "

@@ -1,136 +1,179 @@
-"""From products to the band. Indices only, no autograd."""
+"""From products to the band. Indices only, no autograd.
 
-from collections.abc import Callable
+A recovery has its probes and turns the products with them into the band, both along the
+chain: products are `(..., c, n)`, with the user's numbering of the n unknowns,
+and the band is `(..., k + 1, m)` of the core, laid out column after column, as LAPACK takes
+it without a copy.
+"""
+
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from banded.matrix import SymmetricBanded
+from banded.hessian.coloring import Coloring
+from banded.hessian.structure import Structure
 
 
 class Recovery(Protocol):
-    """Turns the products of a Hessian with comb probes into its band.
+    """What `plan` needs to know of a method.
 
     Attributes:
-        spacing: of the comb probes.
-        scale: `(n,)`, what their teeth are, or None for ones.
+        mix: `(c, colours)`: each probe as a combination of the colours' indicators, or None for those themselves.
+        scale: `(m,)`: what the probes are multiplied with, place by place, or None for ones.
+        coloring: which unknowns of the core share a probe.
     """
 
-    spacing: int
+    mix: Tensor | None
     scale: Tensor | None
+    coloring: Coloring
 
-    def __call__(self, products: Tensor) -> SymmetricBanded:
-        """The band, from products `(min(spacing, n), n)`."""
+    def __call__(self, products: Tensor) -> Tensor:
+        """The band `(..., k + 1, m)`, from products `(..., c, n)`."""
         ...
 
-    def rescaled(self, H: SymmetricBanded) -> "Recovery | None":
+    def gap(self, products: Tensor, band: Tensor) -> float | None:
+        """How far redundant equations disagree, relative to sqrt(|H_ii H_jj|): an error estimate, or None."""
+        ...
+
+    def rescaled(self, band: Tensor) -> "Recovery | None":
         """The recovery to repeat with, where the scale of H takes digits from this one; else None."""
         ...
 
 
 class Direct:
-    """Reads every entry off the one product that shows it alone.
+    """Reads every entry off a product that shows it alone.
 
-    Comb probes of spacing 2k + 1 (Curtis, Powell & Reid 1974): column j is seen
-    by product j mod (2k + 1), in rows where no other column of that probe has
-    an entry, so `band[d, j] = products[j mod (2k + 1), j + d]`, exactly.
+    `products[c, i]` is the sum of H[i, j] over the j of colour c. Under a star
+    colouring H[i, j] is alone in it for the colour of j in row i, or for the colour
+    of i in row j (Curtis, Powell & Reid 1974; Coleman & Moré 1984).
+
+    Args:
+        structure: where there are entries.
+        coloring: a star colouring of it.
+        device: of the products.
+        average: take the mean of both readings where there are two.
     """
 
-    def __init__(self, n: int, bandwidth: int, device: torch.device) -> None:
+    def __init__(
+        self, structure: Structure, coloring: Coloring, device: torch.device, *, average: bool = False
+    ) -> None:
+        self.mix: Tensor | None = None
         self.scale: Tensor | None = None
-        self.spacing = min(2 * bandwidth + 1, n)
-        self._entry, self._outside = _gather(n, bandwidth, lambda row, column: (column % self.spacing, row), device)
+        self.coloring = coloring
+        self._n = structure.n
+        entries = structure.entries(device)
+        here, there = _readings(structure, coloring, device)
+        if not coloring.plain:
+            alone = _alone(structure, coloring, entries)
+            if not bool((alone[0] | alone[1] | ~entries).all()):
+                raise AssertionError("the colouring does not separate the entries")
+            here, there = torch.where(alone[0], here, there), torch.where(alone[1], there, here)
+        self._index = _compact(here.mT, coloring.count * self._n)
+        self._other = _compact(there.mT, coloring.count * self._n) if average else None
+        self._empty = ~entries.mT.contiguous()
 
-    def __call__(self, products: Tensor) -> SymmetricBanded:
-        """The band, from products `(min(2k + 1, n), n)`."""
-        return SymmetricBanded(_take(products, self._entry).masked_fill_(self._outside, 0).mT)
+    def __call__(self, products: Tensor) -> Tensor:
+        """The band `(..., k + 1, m)`, from products `(..., c, n)`."""
+        entries = take(products, self._index)
+        if self._other is not None:
+            entries = (entries + take(products, self._other)) / 2
+        return entries.masked_fill_(self._empty, 0).mT
 
-    def rescaled(self, H: SymmetricBanded) -> None:
+    def gap(self, products: Tensor, band: Tensor) -> None:
+        """None: nothing is read twice."""
+        return
+
+    def rescaled(self, band: Tensor) -> None:
         """Never: no two entries are added."""
         return
 
 
-class Symmetric:
-    """Solves for the entries by substitution, from k + 1 products instead of 2k + 1.
+class Mixed:
+    """Reads the entries off combinations of the colours' indicators, after solving for what these would have shown.
 
-    Comb probes of spacing s = k + 1 (Powell & Toint 1979; Coleman & Moré 1984).
-    Row i of product c sums H[i, i - a] and H[i, i + s - a], where a = (i - c) mod s.
-    Written for d = s - a and used twice, by symmetry,
+    Every row i of the products is mix @ h_i, where h_i holds what direct probes
+    would have shown of that row; all rows share one least-squares solution,
+    pinv(mix). With `exponentials` of as many colours as there are, that is an inverse
+    Fourier transform over the colours ("fourier"); with Gaussian
+    combinations, more of them than colours, a random sketch ("random").
 
-        H[i + d, i] = P[(i + d) mod s, i] - H[i, i - a]
-                    = P[(i + d) mod s, i] - P[i mod s, i - a] + H[i - s + d, i - s],
-
-    a running sum along strides of s, from zero above the first row. Rounding
-    errors add up along it in absolute size, about sqrt(n / s) units of the last
-    place of its largest entry. Where the diagonal spreads over many orders of
-    magnitude, S H S is recovered instead, with S a diagonal of powers of two near
-    H_ii^-1/2: the diagonal is exact whatever the spread, and gives S.
+    Args:
+        direct: reads the entries.
+        mix: `(c, colours)`, of full column rank.
+        fourier: whether `mix` are the exponentials.
     """
 
-    SPREAD = 1e4  # of the diagonal, that may cost as many units of the last place
+    def __init__(self, direct: Direct, mix: Tensor, *, fourier: bool) -> None:
+        self.mix: Tensor | None = mix
+        self.scale: Tensor | None = None
+        self.coloring = direct.coloring
+        self._direct, self._mixture = direct, mix
+        self._solve = None if fourier else torch.linalg.pinv(mix.double()).to(mix)
 
-    def __init__(self, n: int, bandwidth: int, device: torch.device, scale: Tensor | None = None) -> None:
-        s = self.spacing = bandwidth + 1
-        self.scale = scale
-        self._plus, self._outside = _gather(n, bandwidth, lambda row, column: (row % s, column), device)
-        # a = s - d rows up: column - a = row - s
-        self._minus, _ = _gather(n, bandwidth, lambda row, column: (column % s, row - s), device)
-        offset = torch.arange(s, device=device)
-        above = torch.arange(n, device=device)[:, None] + offset - s < 0
-        self._no_minus = above | (offset == 0)  # the diagonal is read off directly
-        self._pad = -n % s
+    def __call__(self, products: Tensor) -> Tensor:
+        """The band `(..., k + 1, m)`, from products `(..., c, n)`."""
+        return self._direct(self._unmix(products))
 
-    def __call__(self, products: Tensor) -> SymmetricBanded:
-        """The band, from products `(k + 1, n)`."""
-        if self.scale is not None:
-            products = products * self.scale  # S H S, of which the probes were S times a comb
-        terms = _take(products, self._plus) - _take(products, self._minus).masked_fill_(self._no_minus, 0)
-        n, s = terms.shape
-        padded = torch.nn.functional.pad(terms[:, 1:], (0, 0, 0, self._pad))
-        terms[:, 1:] = padded.reshape(-(-n // s), s, s - 1).cumsum(0).reshape(n + self._pad, s - 1)[:n]
-        band = terms.masked_fill_(self._outside, 0).mT
-        if self.scale is not None:
-            for d in range(s):
-                band[d, : n - d] /= self.scale[: n - d] * self.scale[d:]
-        return SymmetricBanded(band)
-
-    def rescaled(self, H: SymmetricBanded) -> "Symmetric | None":
-        """One with S from the diagonal of H, where that spreads too far for this one's."""
-        diagonal = H.diagonal().abs()
-        scaled = diagonal if self.scale is None else diagonal * self.scale**2
-        least, most = (float(extreme) for extreme in torch.aminmax(scaled))
-        if most <= self.SPREAD * least or not 0 < most < float("inf"):
+    def gap(self, products: Tensor, band: Tensor) -> float | None:
+        """The largest residual of the least-squares solutions, relative to the row's products; None without any."""
+        if len(self._mixture) == self.coloring.count:
             return None
-        present = scaled > 0
-        if most <= self.SPREAD * float(scaled[present].min()):
-            return None
-        size = torch.where(present, diagonal, diagonal[scaled.argmax()])
-        # no entry of S H S may leave the range of its dtype
-        exponent = (-0.5 * size.log2()).round().clamp(-60, 60)
-        return Symmetric(H.n, H.bandwidth, H.device, scale=torch.exp2(exponent))
+        residual = (products - self._mixture @ self._unmix(products)).abs().amax(-2)
+        size = products.abs().amax(-2)
+        return float((residual / torch.where(size > 0, size, 1)).max())
+
+    def rescaled(self, band: Tensor) -> None:
+        """Never."""
+        return
+
+    def _unmix(self, products: Tensor) -> Tensor:
+        if self._solve is not None:
+            return self._solve @ products
+        count = self.coloring.count
+        real = products[..., [0, *range(1, count, 2)], :]
+        imaginary = torch.zeros_like(real)
+        pairs = (count - 1) // 2
+        imaginary[..., 1 : pairs + 1, :] = products[..., 2 : 2 * pairs + 1 : 2, :]
+        return torch.fft.irfft(torch.complex(real, imaginary), n=count, dim=-2)
 
 
-RECOVERIES: dict[str, Callable[[int, int, torch.device], Recovery]] = {"direct": Direct, "symmetric": Symmetric}
+def take(products: Tensor, positions: Tensor) -> Tensor:
+    """Entries `(..., *positions.shape)` at flat positions of the last two dimensions.
 
-
-def _take(products: Tensor, positions: Tensor) -> Tensor:
-    """`products.take(positions)`; index_select is 2 to 12 times faster on CPUs."""
-    return products.reshape(-1).index_select(0, positions.reshape(-1)).reshape(positions.shape)
-
-
-def _gather(
-    n: int,
-    bandwidth: int,
-    place: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
-    device: torch.device,
-) -> tuple[Tensor, Tensor]:
-    """Flat positions in `products` for every cell `(j, d)`, and which cells lie outside the matrix.
-
-    Cells are laid out `(n, k + 1)`: transposed, that is the column-major band
-    which LAPACK takes without a copy.
+    index_select is 2 to 12 times faster on CPUs than take and gather.
     """
-    column = torch.arange(n, device=device)[:, None]
-    row = column + torch.arange(bandwidth + 1, device=device)
-    probe, position = place(row, column)
-    return probe * n + position.clamp(0, n - 1), row >= n
+    batch = products.shape[:-2]
+    return products.reshape(*batch, -1).index_select(len(batch), positions.reshape(-1)).reshape(*batch, *positions.shape)
+
+
+def _compact(positions: Tensor, limit: int) -> Tensor:
+    """In half the memory, where the numbers allow it."""
+    return positions.to(torch.int32 if limit < 2**31 else torch.int64).contiguous()
+
+
+def rows_and_columns(structure: Structure, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`(k + 1, m)` each: the places that the cells of the band stand for; what lies outside is wrapped."""
+    column = torch.arange(structure.core, device=device)
+    row = (column + torch.arange(structure.bandwidth + 1, device=device)[:, None]) % structure.core
+    return row, column.expand_as(row)
+
+
+def _readings(structure: Structure, coloring: Coloring, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Flat positions in the products of every cell: row i under the colour of j, and row j under that of i."""
+    row, column = rows_and_columns(structure, device)
+    number = structure.numbers(device)
+    n, colors = structure.n, coloring.colors
+    return colors[column] * n + number[row], colors[row] * n + number[column]
+
+
+def _alone(structure: Structure, coloring: Coloring, entries: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether each cell is the only one of its colour in its row, in the lower and in the upper triangle."""
+    row, column = rows_and_columns(structure, entries.device)
+    c, colors = coloring.count, coloring.colors
+    below, above = row * c + colors[column], column * c + colors[row]
+    seen = torch.zeros(structure.core * c, dtype=torch.int32, device=entries.device)
+    ones = entries.to(torch.int32)
+    seen.index_add_(0, below.reshape(-1), ones.reshape(-1))
+    seen.index_add_(0, above[1:].reshape(-1), ones[1:].reshape(-1))
+    return seen[below] == 1, seen[above] == 1

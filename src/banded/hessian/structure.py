@@ -1,100 +1,107 @@
-"""Finding the bandwidth. Sees f only through its products."""
+"""What is known of a Hessian before it is computed: which entries may be other than zero."""
 
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from banded.errors import BandwidthError, RecoveryError
-from banded.hessian.probes import comb, gaussian
-from banded.hessian.recover import Direct
-from banded.hessian.verify import Products, Witness, testify
-from banded.matrix import SymmetricBanded
+from banded.matrix import Bordered, Matrix, Periodic, Reordered, SymmetricBanded
 
-# The search for a band ends here; up to this many unknowns it may end at a full matrix.
-WIDEST = 512
-DENSE = 2048
+WIDEST_NODE = 32  # unknowns of a node, where it has to be found
+REGULAR = 1.25  # times the entries there are, that a repeated pattern may have
 
 
-def smallest_bandwidth(H: SymmetricBanded, tolerance: float, noise: Tensor) -> int:
-    """The last diagonal of H with an entry above `tolerance` times its row and above the `noise` there."""
-    size, n = H.band.abs(), H.n
-    least = torch.maximum(tolerance * (SymmetricBanded(size) @ torch.ones_like(size[0])), noise)
-    for d in range(H.bandwidth, 0, -1):
-        if bool((size[d, : n - d] > torch.minimum(least[d:], least[: n - d])).any()):
-            return d
-    return 0
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """A band, or a loop, in some order of the unknowns, perhaps with a border.
 
+    Along the chain the unknowns have places 0..n - 1: first the core, m = n - p
+    of them, then the border.
 
-def detect_bandwidth(products: Products, x: Tensor, generator: torch.Generator) -> int:
-    """Smallest k whose band explains random products of the Hessian, at x and at random points.
-
-    A random point comes first, and another last: at x itself second derivatives
-    may happen to vanish. Costs about 12k products.
-
-    Raises:
-        BandwidthError: if no band up to the limit of the search holds H.
+    Attributes:
+        n: number of unknowns.
+        bandwidth: half-bandwidth k of the core.
+        periodic: whether the core's band wraps round; then 2k < m.
+        border: p, unknowns at the last places that may couple to everything.
+        order: `(n,)`: the user's number of the unknown at each place; None where both agree.
+        mask: `(k + 1, m)`, True where `band[d, j]` may be other than zero; None: everywhere.
+        width: unknowns of one node, after which the pattern is expected to repeat.
     """
-    bandwidth = 0
-    for point in (_random_point(products, x, generator), x, _random_point(products, x, generator)):
-        bandwidth = max(bandwidth, _bandwidth_at(products, point, bandwidth, generator))
-    return bandwidth
+
+    n: int
+    bandwidth: int
+    periodic: bool = False
+    border: int = 0
+    order: Tensor | None = None
+    mask: Tensor | None = None
+    width: int = 1
+
+    @property
+    def core(self) -> int:
+        """m = n - p."""
+        return self.n - self.border
+
+    @cached_property
+    def place(self) -> Tensor | None:
+        """`(n,)`: the place of each of the user's unknowns, the inverse of `order`."""
+        return None if self.order is None else self.order.argsort()
+
+    def numbers(self, device: torch.device) -> Tensor:
+        """`(n,)`: `order`, also where it is None."""
+        return torch.arange(self.n, device=device) if self.order is None else self.order.to(device)
+
+    def entries(self, device: torch.device) -> Tensor:
+        """`(k + 1, m)`: the cells `band[d, j]` that lie inside the matrix and may be other than zero."""
+        column = torch.arange(self.core, device=device)
+        row = column + torch.arange(self.bandwidth + 1, device=device)[:, None]
+        inside = torch.ones_like(row, dtype=torch.bool) if self.periodic else row < self.core
+        return inside if self.mask is None else inside & self.mask.to(device)
+
+    def assemble(self, band: Tensor, border: Tensor | None, corner: Tensor | None) -> Matrix:
+        """The matrix, in the user's order, from its parts along the chain."""
+        matrix: Matrix = Periodic(band) if self.periodic else SymmetricBanded(band)
+        if border is not None and corner is not None:
+            matrix = Bordered(matrix, border, corner)
+        if self.order is None or self.place is None:
+            return matrix
+        return Reordered.trusted(matrix, self.order, self.place)
+
+    def __str__(self) -> str:
+        words = [f"half-bandwidth {self.bandwidth}"]
+        if self.periodic:
+            words.append("periodic")
+        if self.border:
+            words.append(f"border of {self.border}")
+        if self.order is not None:
+            words.append("reordered")
+        return ", ".join(words)
 
 
-def _bandwidth_at(products: Products, point: Tensor, start: int, generator: torch.Generator) -> int:
-    """Smallest bandwidth that does at one point: doubled from `start` until nothing leaks, then trimmed."""
-    bandwidth = start
-    witness = testify(products, point, generator)
-    while leak := witness.leak(H := _band(products, point, bandwidth)):
-        bandwidth = _next_bandwidth(bandwidth, point.numel(), leak)
-    if witness.is_doubtful(H) and bandwidth < point.numel() - 1:
-        H = _band(products, point, min(max(1, 2 * bandwidth), point.numel() - 1))  # look once at what noise may hide
-    return _trim(witness, H)
+def fold(mask: np.ndarray, width: int) -> np.ndarray:
+    """`(k + 1, width)`: where any node of `width` unknowns has an entry, from a `mask` `(k + 1, m)`."""
+    rows, m = mask.shape
+    padded = np.zeros((rows, -(-m // width) * width), dtype=bool)
+    padded[:, :m] = mask
+    folded: np.ndarray = padded.reshape(rows, -1, width).any(1)
+    return folded
 
 
-def _band(products: Products, point: Tensor, bandwidth: int) -> SymmetricBanded:
-    n = point.numel()
-    return Direct(n, bandwidth, point.device)(products(point, comb(n, 2 * bandwidth + 1, point)))
+def node_width(mask: np.ndarray, width: int) -> tuple[int, bool]:
+    """The number of unknowns after which the pattern repeats best, `width` unless that is 1; and whether it does."""
+    m = mask.shape[1]
+    widths = [width] if width > 1 else [w for w in range(1, WIDEST_NODE + 1) if w == 1 or 4 * w <= m]
+    densities = [float(fold(mask, w).sum()) / w for w in widths]
+    best = next(i for i, density in enumerate(densities) if density <= 1.02 * min(densities))
+    return widths[best], densities[best] * m <= REGULAR * mask.sum()
 
 
-def _trim(witness: Witness, H: SymmetricBanded) -> int:
-    """Bandwidth of the entries that the witness would miss; only doubtful ones are held against the noise."""
-    eps = torch.finfo(H.dtype).eps
-    quiet = torch.zeros_like(witness.x)
-    fine, clear = 0.1 * eps ** (2 / 3), eps**0.5
-    bandwidth = smallest_bandwidth(H, fine, quiet)
-    if bandwidth == smallest_bandwidth(H, clear, quiet):
-        return bandwidth
-    return smallest_bandwidth(H, fine, witness.rounding)
-
-
-def _next_bandwidth(bandwidth: int, n: int, leak: float) -> int:
-    limit = n - 1 if n <= DENSE else WIDEST
-    if bandwidth == n - 1:
-        raise RecoveryError(
-            f"f: expected derivatives that agree with each other to the precision of x, found that a full matrix of "
-            f"{n} unknowns differs from them by {leak:.3g}; does f compute on in a lower precision on the way?"
-        )
-    if bandwidth >= limit:
-        raise BandwidthError(
-            f"expected a banded Hessian, found entries of size {leak:.3g} farther than {bandwidth} from the "
-            f"diagonal (n = {n}); order the unknowns so that those that meet in one term of f are close, "
-            "as when all unknowns of one time step follow each other; or pass a larger bandwidth where you know it",
-            leak=leak,
-            bandwidth=bandwidth,
-            needed=None,
-        )
-    return min(max(1, 2 * bandwidth), limit)
-
-
-def _random_point(products: Products, x: Tensor, generator: torch.Generator) -> Tensor:
-    """A point around x, as far away as f stays finite (barriers and logarithms end somewhere)."""
-    probe = gaussian(x.numel(), x, generator)[None]
-    direction = gaussian(x.numel(), x, generator) * (1 + x.abs())
-    for scale in (1.0, 0.1, 1e-2, 1e-3, 1e-4):
-        point = x + scale * direction
-        try:
-            product = products(point, probe)
-        except Exception:
-            continue  # f refuses the point, for whatever reason of its own; nearer to x it must not
-        if bool(torch.isfinite(product).all()):
-            return point
-    return x
+def repeated(mask: np.ndarray, width: int) -> np.ndarray | None:
+    """The mask, with entries in every node where any has one, if it repeats; None where nothing is left out."""
+    width, regular = node_width(mask, width)
+    rows, m = mask.shape
+    if regular:
+        mask = np.tile(fold(mask, width), -(-m // width))[:, :m]
+    outside = np.add.outer(np.arange(rows), np.arange(m)) >= m
+    return None if bool((mask | outside).all()) else mask

@@ -1,4 +1,4 @@
-"""Measuring what a band leaves out of a Hessian. Sees f only through its products."""
+"""Measuring what a matrix leaves out of a Hessian. Sees f only through its products."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 
 from banded.hessian.probes import gaussian
-from banded.matrix import SymmetricBanded
+from banded.matrix import Matrix
 
 Products = Callable[[Tensor, Tensor], Tensor]
-"""`(x, probes (m, n)) -> (m, n)`: the Hessian at x times each probe."""
+"""`(x (..., n), probes (m, n)) -> (..., m, n)`: the Hessian at x times each probe."""
 
 STRETCHES = (3, 5, 7, 11, 13, 17)  # one for each sample of the rounding errors of a product
 
 
 @dataclass(frozen=True)
 class Witness:
-    """A point, a random vector v and H v there, which a band has to explain.
+    """A point, a random vector v and H v there, which a matrix has to explain.
 
     Attributes:
         products: of the Hessian of f.
-        x: the point, `(n,)`.
+        x: the point, `(..., n)`.
         v: `(n,)`.
-        product: H v, `(n,)`.
+        product: H v, `(..., n)`.
     """
 
     products: Products
@@ -35,28 +35,29 @@ class Witness:
     @cached_property
     def repeatable(self) -> bool:
         """Whether H v comes out the same again, as far as rounding allows."""
-        again = self.products(self.x, self.v[None])[0]
+        again = self._product(self.x)
         size = float(self.product.abs().max())
         return bool((again - self.product).abs().max() <= torch.finfo(self.x.dtype).eps ** (2 / 3) * size)
 
     @cached_property
     def rounding(self) -> Tensor:
-        """`(n,)`: how far each row of H v can be trusted, by its changes when all that enters is rounded anew.
+        """`(..., n)`: how far each row of H v can be trusted, by its changes when all that enters is rounded anew.
 
         For that, x moves by its own rounding error, and v is stretched, and the product shrunk, by odd factors.
         """
-        ulp = torch.finfo(self.x.dtype).eps * torch.maximum(self.x.abs(), self.x.abs().mean())
+        ulp = torch.finfo(self.x.dtype).eps * torch.maximum(self.x.abs(), self.x.abs().mean(-1, keepdim=True))
         generator = torch.Generator().manual_seed(2)
         noise = torch.zeros_like(self.x)
         for stretch in STRETCHES:
-            shift = ulp * gaussian(len(ulp), ulp, generator).sign()
-            again = self.products(self.x + shift, stretch * self.v[None])[0] / stretch
+            shift = ulp * gaussian(ulp.shape[-1], ulp, generator).sign()
+            again = self._product(self.x + shift, stretch)
             noise = torch.maximum(noise, (again - self.product).abs())
         noise = noise.nan_to_num(0.0)  # beyond the edge of the domain there is nothing to learn
         # a term's rounding errors show in every row that it couples, in some of them by chance in no sample
-        return torch.nn.functional.max_pool1d(noise[None], 5, stride=1, padding=2)[0]
+        pooled = torch.nn.functional.max_pool1d(noise.reshape(-1, 1, noise.shape[-1]), 5, stride=1, padding=2)
+        return pooled.reshape(noise.shape)
 
-    def leak(self, H: SymmetricBanded) -> float:
+    def leak(self, H: Matrix) -> float:
         """Largest entry of `product` - H v that rounding does not explain, or 0.
 
         A row counts where it differs by more than eps^(2/3) of |H| |v| + |product|
@@ -64,20 +65,32 @@ class Witness:
         """
         difference, leaks = self._differences(H)
         if bool(leaks.any()) and self.repeatable:  # what changes at the same point is no rounding error
-            leaks &= difference > 10 * self.rounding
+            leaks &= ~(difference <= 10 * self.rounding)
         return float(difference[leaks].max()) if bool(leaks.any()) else 0.0
 
-    def is_doubtful(self, H: SymmetricBanded) -> bool:
+    def is_doubtful(self, H: Matrix) -> bool:
         """Whether rounding errors of f have to explain some rows, and might hide a leak there."""
         return bool(self._differences(H)[1].any())
 
-    def _differences(self, H: SymmetricBanded) -> tuple[Tensor, Tensor]:
-        difference = (self.product - H @ self.v).abs()
-        scale = SymmetricBanded(H.band.abs()) @ self.v.abs() + self.product.abs()
-        return difference, difference > torch.finfo(self.x.dtype).eps ** (2 / 3) * scale
+    def error(self, H: Matrix) -> float:
+        """Largest entry of `product` - H v, relative to |H| |v| + |product| in its row."""
+        difference, scale = self._measured(H)
+        return float((difference / torch.where(scale > 0, scale, 1)).max())
+
+    def _product(self, x: Tensor, stretch: float = 1) -> Tensor:
+        return self.products(x, stretch * self.v[None])[..., 0, :] / stretch
+
+    def _measured(self, H: Matrix) -> tuple[Tensor, Tensor]:
+        v = self.v.expand_as(self.x)
+        difference = (self.product - H @ v).abs()
+        return difference, abs(H) @ v.abs() + self.product.abs()
+
+    def _differences(self, H: Matrix) -> tuple[Tensor, Tensor]:
+        difference, scale = self._measured(H)
+        return difference, ~(difference <= torch.finfo(self.x.dtype).eps ** (2 / 3) * scale)
 
 
 def testify(products: Products, x: Tensor, generator: torch.Generator) -> Witness:
     """A witness at x, with a v from `generator`."""
-    v = gaussian(x.numel(), x, generator)
-    return Witness(products, x, v, products(x, v[None])[0])
+    v = gaussian(x.shape[-1], x, generator)
+    return Witness(products, x, v, products(x, v[None])[..., 0, :])

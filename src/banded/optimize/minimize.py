@@ -1,13 +1,15 @@
 """The entry point: from a function and a start to a result."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from numbers import Integral, Real
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from banded.checks import check_function, check_unknowns
-from banded.hessian import Plan
+from banded.checks import check_function
+from banded.hessian import Layout, Plan, Tree, layout
 from banded.hessian import plan as make_plan
 from banded.optimize.direction import NewtonDirection
 from banded.optimize.multipliers import AugmentedLagrangian, rounds
@@ -17,12 +19,13 @@ from banded.optimize.result import Result, Status
 
 
 def minimize(
-    f: Callable[[Tensor], Tensor] | Plan,
-    x0: Tensor,
+    f: Callable[[Any], Tensor] | Plan,
+    x0: Tree,
     *,
-    equality: Callable[[Tensor], Tensor] | None = None,
+    equality: Callable[[Any], Tensor] | None = None,
     bandwidth: int | None = None,
-    method: str = "direct",
+    border: Sequence[str | int] | None = None,
+    method: str = "auto",
     compile: bool = False,
     tolerance: float = 1e-8,
     max_iterations: int = 3000,
@@ -36,13 +39,14 @@ def minimize(
     brought in by penalties with multiplier updates.
 
     Args:
-        f: twice differentiable loss, takes a tensor in the shape of `x0`,
-            returns a scalar `()`; or a `Plan` of one, whose settings then hold.
-        x0: start, float32 or float64, of any shape, with time as the first dimension.
-        equality: c, takes a tensor in the shape of `x0` and returns residuals
-            of any shape that are to be zero; they, too, must couple only
-            unknowns that are close.
+        f: twice differentiable loss, takes a pytree like `x0`, returns a scalar
+            `()`; or a `Plan` of one, whose settings then hold.
+        x0: start, float32 or float64: a tensor of any shape, with time as the first
+            dimension, or a pytree of tensors, as in `plan`.
+        equality: c, takes a pytree like `x0` and returns residuals of any shape
+            that are to be zero; they, too, must couple only unknowns that are close.
         bandwidth: half-bandwidth of the Hessian of f + λ·c + ρ c·c, found if None.
+        border: unknowns that couple to everything, as in `plan`.
         method: recovery of the band, as in `plan`.
         compile: compile f with its derivatives, as in `plan`.
         tolerance: on the largest absolute entry of the gradient, in units of
@@ -61,13 +65,15 @@ def minimize(
         BandwidthError: if the band does not hold the Hessian; says what would.
     """
     check_function("f", f)
-    check_unknowns(x0, "x0")
     _check_limits(tolerance, max_iterations)
-    recorder = Recorder(progress, constrained=equality is not None)
+    where = _layout(f, x0, border)
+    recorder = Recorder(progress, where, constrained=equality is not None)
     with torch.inference_mode(False):
-        x = x0.detach().clone(memory_format=torch.contiguous_format)
+        x = where.flatten(x0).detach().clone(memory_format=torch.contiguous_format)
+        start = where.unflatten(x)
+        make = partial(make_plan, bandwidth=bandwidth, border=border, method=method, compile=compile)
         if equality is None:
-            made = f if isinstance(f, Plan) else make_plan(f, x, bandwidth=bandwidth, method=method, compile=compile)
+            made = f if isinstance(f, Plan) else make(f, start)
             states = (State(it, it.value, it.status) for it in newton(made, x, NewtonDirection(), tolerance))
             return _follow(states, recorder, max_iterations)
         if isinstance(f, Plan):
@@ -75,9 +81,19 @@ def minimize(
                 "f: expected a function where there are equality constraints, got a Plan; pass its function"
             )
         check_function("equality", equality)
-        lagrangian = AugmentedLagrangian(f, equality, x)
-        made = make_plan(lagrangian, x, bandwidth=bandwidth, method=method, compile=compile)
+        lagrangian = AugmentedLagrangian(f, equality, where, x)
+        made = make(lagrangian, start)
         return _follow(rounds(lagrangian, made, x, tolerance), recorder, max_iterations)
+
+
+def _layout(f: Callable[[Any], Tensor] | Plan, x0: Tree, border: Sequence[str | int] | None) -> Layout:
+    if not isinstance(f, Plan):
+        return layout(x0, border, 0)
+    if f.layout.batch:
+        raise ValueError(
+            f"f: expected a plan of one problem, got one of a batch {tuple(f.layout.batch)}; make one without batch_dims"
+        )
+    return f.layout
 
 
 def _follow(states: Iterator[State], recorder: Recorder, max_iterations: int) -> Result:

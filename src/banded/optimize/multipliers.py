@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from banded.checks import check_dependence, check_residuals
-from banded.hessian import Plan, value_of
+from banded.hessian import Layout, Plan, Tree
 from banded.optimize.direction import NewtonDirection
 from banded.optimize.newton import Iterate, newton
 from banded.optimize.recorder import State
@@ -28,16 +29,19 @@ class AugmentedLagrangian:
     minimum of f on c(x) = 0. Changed in place, λ and ρ leave a compiled plan valid.
 
     Attributes:
+        f, equality: f and c, of a pytree.
         multipliers: λ, in the shape of c(x).
         penalty: ρ, `()`.
         limit: the largest ρ.
     """
 
-    def __init__(self, f: Callable[[Tensor], Tensor], equality: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    def __init__(
+        self, f: Callable[[Any], Tensor], equality: Callable[[Any], Tensor], where: Layout, x: Tensor
+    ) -> None:
         self.f, self.equality = f, equality
         with torch.enable_grad():
             leaf = x.clone().requires_grad_()
-            residual = equality(leaf)
+            residual = equality(where.unflatten(leaf))
             check_residuals(residual, x)
             signs = torch.where(torch.arange(residual.numel(), device=x.device) % 2 == 0, 1.0, -1.0)
             signs = signs.to(residual).reshape(residual.shape)
@@ -49,11 +53,11 @@ class AugmentedLagrangian:
         self.penalty = torch.full((), START / scale**2, dtype=residual.dtype, device=x.device)
         self.limit = torch.finfo(x.dtype).eps ** LIMIT / scale**2
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tree) -> Tensor:
         """L(x)."""
         return self.f(x) + self.terms(self.equality(x))
 
-    def measure(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def measure(self, x: Tree) -> tuple[Tensor, Tensor]:
         """f(x) and c(x)."""
         return self.f(x), self.equality(x)
 
@@ -80,7 +84,7 @@ def rounds(lagrangian: AugmentedLagrangian, plan: Plan, x: Tensor, tolerance: fl
     reduced the violation tenfold by itself. The last state has a status; where
     that shows late, it comes once more.
     """
-    measure = value_of(lagrangian.measure, compile=plan.engine == "compiled")
+    measure = plan.evaluator(lagrangian.measure)
     direction, last, most = NewtonDirection(), 0.0, 0.0
     while True:
         for iterate in newton(plan, x, direction, tolerance):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from banded.errors import NonFiniteError, NotPositiveDefiniteError
 from banded.hessian import Plan
-from banded.matrix import SymmetricBanded
+from banded.matrix import Matrix
 from banded.optimize.direction import NewtonDirection
 from banded.optimize.line_search import backtrack
 from banded.optimize.result import Status
@@ -26,7 +26,7 @@ class Iterate:
     """A point, what is known there, and the direction that leaves it.
 
     Attributes:
-        x: the point; `gradient` and `direction` have its shape.
+        x: the point, `(n,)`; `gradient` and `direction` likewise.
         value: f(x).
         gradient: g.
         H: Hessian.
@@ -40,7 +40,7 @@ class Iterate:
     x: Tensor
     value: float
     gradient: Tensor
-    H: SymmetricBanded
+    H: Matrix
     direction: Tensor
     shift: float
     step: float
@@ -55,13 +55,13 @@ class Iterate:
     @cached_property
     def decrement(self) -> float:
         """-gᵀp = gᵀ(H + δI)⁻¹g, twice the decrease that the quadratic model promises."""
-        return -float(torch.dot(self.gradient.reshape(-1), self.direction.reshape(-1)))
+        return -float(torch.dot(self.gradient, self.direction))
 
     def is_minimum(self) -> bool:
         """Whether H is positive semidefinite, as nearly as its dtype can tell."""
         if self.shift == 0:
             return True
-        rows = SymmetricBanded(self.H.band.abs()) @ torch.ones_like(self.H.diagonal())
+        rows = self.H.row_sums()
         margin = torch.where(rows > 0, torch.finfo(self.H.dtype).eps ** 0.5 * rows, 1.0)  # an empty row is flat
         try:
             self.H.add_diagonal(margin).cholesky()
@@ -105,11 +105,11 @@ def _judge(here: Iterate, tolerance: float) -> Iterate:
 
 
 def _arrive(plan: Plan, x: Tensor, direction: NewtonDirection, *, step: float, evaluations: int) -> Iterate:
-    value, gradient, H = plan(x)
+    value, gradient, H = plan.evaluate(x)
     if not bool(torch.isfinite(gradient).all()):
         raise NonFiniteError("f: expected a finite gradient")
-    p, shift = direction(H, gradient.reshape(-1))
-    return Iterate(x, float(value), gradient, H, p.reshape(x.shape), shift, step, evaluations)
+    p, shift = direction(H, gradient)
+    return Iterate(x, float(value), gradient, H, p, shift, step, evaluations)
 
 
 def _advance(plan: Plan, here: Iterate, direction: NewtonDirection, floor: float) -> Iterate:
@@ -117,7 +117,7 @@ def _advance(plan: Plan, here: Iterate, direction: NewtonDirection, floor: float
     noise = _noise(here)
     tried = 0
     if here.decrement > 2 * noise:
-        step = backtrack(lambda t: float(plan.value(here.x + t * here.direction)), here.value, -here.decrement, noise)
+        step = backtrack(lambda t: float(plan.value_at(here.x + t * here.direction)), here.value, -here.decrement, noise)
         if step.value < floor:
             return replace(here, status=Status.UNBOUNDED)
         if step.length:
@@ -160,6 +160,6 @@ def _measured_noise(plan: Plan, here: Iterate) -> float:
     noise = _noise(here)
     for _ in range(SAMPLES):
         signs = torch.randn(here.x.shape, generator=generator, dtype=torch.float64, device="cpu").sign().to(here.x)
-        change = abs(float(plan.value(here.x + ulp * signs)) - here.value)
+        change = abs(float(plan.value_at(here.x + ulp * signs)) - here.value)
         noise = max(noise, change) if math.isfinite(change) else noise
     return noise

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 from torch import Tensor
 
+from banded.hessian import Layout
 from banded.optimize.newton import Iterate
 from banded.optimize.result import Record, Result, Status
 
@@ -53,10 +54,12 @@ class Recorder:
     Args:
         progress: True prints, False does not, None prints where standard
             output is an interactive terminal.
+        layout: of the unknowns, to give the solution as the start was given.
         constrained: whether rows show violation and penalty.
     """
 
-    def __init__(self, progress: bool | None, *, constrained: bool) -> None:
+    def __init__(self, progress: bool | None, layout: Layout, *, constrained: bool) -> None:
+        self._layout = layout
         self._start = time.perf_counter()
         self._columns = {name: cell for name, cell in _COLUMNS.items() if constrained or name not in _CONSTRAINED}
         shown = sys.stdout.isatty() if progress is None else progress
@@ -91,7 +94,7 @@ class Recorder:
     def result(self, state: State, status: Status) -> Result:
         """The outcome at `state`."""
         return Result(
-            x=state.iterate.x.detach().clone(),
+            x=self._layout.unflatten(state.iterate.x.detach().clone()),
             value=state.value,
             status=status,
             iterations=self.steps,

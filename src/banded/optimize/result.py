@@ -5,6 +5,8 @@ from enum import Enum
 
 from torch import Tensor
 
+from banded.hessian import Tree
+
 
 class Status(Enum):
     """Why a minimisation stopped; the value is advice."""
@@ -83,7 +85,7 @@ class Result:
     """The outcome of `minimize`.
 
     Attributes:
-        x: the best point, in the shape, dtype and device of the start.
+        x: the best point, a pytree like the start.
         value: f(x).
         status: why it stopped; `status.value` is advice, `status.success` says
             whether x is a minimum.
@@ -97,7 +99,7 @@ class Result:
         violation: largest absolute entry of c(x), or None.
     """
 
-    x: Tensor = field(repr=False)
+    x: Tree = field(repr=False)
     value: float
     status: Status
     iterations: int

@@ -1,0 +1,35 @@
+"""What the factorisations say where they fail, written once."""
+
+import numpy as np
+import torch
+
+from banded.errors import NonFiniteError, NotPositiveDefiniteError
+
+
+def not_positive_definite(row: int, number: int, batch: torch.Size) -> NotPositiveDefiniteError:
+    """The leading minor that ends with `row` is not positive, in the matrix of that number in the batch."""
+    return NotPositiveDefiniteError(
+        f"expected a positive definite matrix, got one whose leading minor of order {row + 1} is not "
+        f"(row {row}{_of_batch(number, batch)}); add_diagonal(...) with a positive number regularises it",
+        row=row,
+    )
+
+
+def not_finite(row: int, column: int, value: float, number: int, batch: torch.Size) -> NonFiniteError:
+    """An entry is NaN or infinite, in the matrix of that number in the batch."""
+    return NonFiniteError(f"expected finite entries, got A[{row}, {column}] = {value}{_of_batch(number, batch)}")
+
+
+def overflow(number: int, batch: torch.Size) -> NonFiniteError:
+    """All entries are finite, what is computed from them is not."""
+    return NonFiniteError(
+        f"expected pivots that fit the floating-point range, got an overflow{_of_batch(number, batch)}; "
+        "scale the matrix"
+    )
+
+
+def _of_batch(number: int, batch: torch.Size) -> str:
+    """` of matrix [1, 2] in the batch`, the batch counted row by row; nothing where there is but one matrix."""
+    if not batch:
+        return ""
+    return f" of matrix {[int(place) for place in np.unravel_index(number, batch)]} in the batch"

@@ -1,0 +1,174 @@
+"""Which unknowns may share a probe. Graphs and indices only.
+
+A colouring gives every unknown of the core a colour; the unknowns of one colour
+are probed together. For a full band the comb is as good as it gets; where there
+are zeros inside the band, fewer colours do (Gebremedhin, Manne & Pothen 2005, SIAM Review
+47:629-705). A chain repeats itself from node to node, so colours are sought on
+one period of it, closed to a ring, and repeated: the work does not grow with n.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from banded.hessian.structure import Structure, fold, node_width
+
+PERIODS = 10  # lengths of the ring that are tried, in steps of a node
+TRIALS = 20  # orders of its vertices
+WORK = 2_000_000  # steps of Python at most, on all of them
+LARGE = 4000  # unknowns above which an irregular pattern is coloured like the offsets it uses
+
+Graph = list[list[int]]
+"""For each vertex, the vertices after it that it shares an entry with."""
+Greedy = Callable[[Graph, Sequence[int]], list[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Coloring:
+    """Which unknowns share a probe.
+
+    Attributes:
+        colors: `(m,)`, from 0, of the unknowns of the core along the chain.
+        count: how many there are.
+        plain: whether equal colours are too far apart to meet in a row of the band.
+    """
+
+    colors: Tensor
+    count: int
+    plain: bool = True
+
+
+def comb(m: int, spacing: int, device: torch.device) -> Coloring:
+    """Colour j mod `spacing` for unknown j."""
+    spacing = min(spacing, m)
+    return Coloring(torch.arange(m, device=device) % spacing, spacing)
+
+
+def ring(m: int, spacing: int, device: torch.device) -> Coloring:
+    """As a comb on a loop: equal colours are at least `spacing` apart, also across the seam.
+
+    Blocks of `spacing` and longer by one or more, as m leaves over.
+    """
+    blocks = max(m // spacing, 1)
+    start = torch.arange(blocks, device=device) * m // blocks
+    position = torch.arange(m, device=device)
+    block = torch.searchsorted(start, position, right=True) - 1
+    return Coloring(position - start[block], -(-m // blocks))
+
+
+def for_direct(structure: Structure, device: torch.device) -> Coloring:
+    """A star colouring: each entry is alone in its row among those of its colour, in one triangle at least."""
+    m, k = structure.core, structure.bandwidth
+    plain = ring(m, 2 * k + 1, device) if structure.periodic else comb(m, 2 * k + 1, device)
+    return _search(structure, plain, _star, device)
+
+
+def for_symmetric(structure: Structure, device: torch.device) -> Coloring:
+    """Colours that differ among the neighbours before an unknown, and among those behind, itself included.
+
+    A triangular colouring (Coleman & Moré 1984, Math. Program. 28:243-270) from
+    both ends. An equation then holds at most two unknown entries, one before
+    and one behind, and the entries form chains along which they are found. For
+    a full band that is a comb of spacing k + 1. Not for loops.
+    """
+    return _search(structure, comb(structure.core, structure.bandwidth + 1, device), _two_sided, device)
+
+
+def _search(structure: Structure, plain: Coloring, color: Greedy, device: torch.device) -> Coloring:
+    """The best of the colourings found, or the plain one where none has fewer colours."""
+    if structure.mask is None or plain.count <= 2:
+        return plain
+    mask = structure.mask.cpu().numpy()
+    width, regular = node_width(mask, structure.width)
+    if not regular and structure.core <= LARGE and not structure.periodic:
+        graphs: Iterable[Graph] = [_graph(mask, structure.core)]
+    else:
+        folded = fold(mask, width)
+        graphs = [_ring_graph(folded, length) for length in _lengths(structure, width)]
+    best: Sequence[int] | None = None
+    count = plain.count
+    for graph in graphs:
+        for colors in _trials(graph, color):
+            if max(colors) + 1 < count:
+                best, count = colors, max(colors) + 1
+    if best is None:
+        return plain
+    table = torch.tensor(best, device=device)
+    return Coloring(table.repeat(-(-structure.core // len(table)))[: structure.core], count, plain=False)
+
+
+def _lengths(structure: Structure, width: int) -> list[int]:
+    """Ring lengths: whole nodes, no shorter than what an entry and its mirror reach, and fitting a loop exactly."""
+    first = -(-(2 * structure.bandwidth + 1) // width)
+    lengths = [width * nodes for nodes in range(first, first + PERIODS)]
+    if structure.periodic:
+        return [length for length in lengths if structure.core % length == 0]
+    return lengths
+
+
+def _ring_graph(folded: np.ndarray, length: int) -> Graph:
+    width = folded.shape[1]
+    offsets = [[int(d) for d in np.nonzero(folded[:, r])[0] if d] for r in range(width)]
+    return [[(j + d) % length for d in offsets[j % width]] for j in range(length)]
+
+
+def _graph(mask: np.ndarray, m: int) -> Graph:
+    return [[j + int(d) for d in np.nonzero(mask[:, j])[0] if d and j + d < m] for j in range(m)]
+
+
+def _trials(graph: Graph, color: Greedy) -> Iterable[list[int]]:
+    """Colourings in the natural and in some random orders, as many as the work allows."""
+    degree = 2 * max(map(len, graph)) + 1
+    generator = np.random.default_rng(0)
+    for trial in range(min(TRIALS, max(1, WORK // (PERIODS * len(graph) * degree**2)))):
+        order = range(len(graph)) if trial == 0 else generator.permutation(len(graph)).tolist()
+        yield color(graph, order)
+
+
+def _star(graph: Graph, order: Sequence[int]) -> list[int]:
+    """Greedy star colouring: no path of four vertices has two colours (Gebremedhin et al. 2005, algorithm 4.1)."""
+    neighbors: list[set[int]] = [set() for _ in graph]
+    for j, behind in enumerate(graph):
+        for i in behind:
+            neighbors[i].add(j)
+            neighbors[j].add(i)
+    colors = [-1] * len(graph)
+    for v in order:
+        forbidden = {colors[w] for w in neighbors[v]}
+        near = [colors[w] for w in neighbors[v]]
+        for w in neighbors[v]:
+            for x in neighbors[w]:
+                if x == v or colors[x] < 0 or colors[x] in forbidden:
+                    continue
+                twice = colors[w] < 0 or near.count(colors[w]) > 1
+                if twice or any(colors[y] == colors[w] and y != w for y in neighbors[x]):
+                    forbidden.add(colors[x])
+        colors[v] = _first_free(forbidden)
+    return colors
+
+
+def _two_sided(graph: Graph, order: Sequence[int]) -> list[int]:
+    """Greedy colouring of the pairs that meet before or behind some vertex."""
+    groups = [{j, *behind} for j, behind in enumerate(graph)]
+    before: list[set[int]] = [{j} for j in range(len(graph))]
+    for j, behind in enumerate(graph):
+        for i in behind:
+            before[i].add(j)
+    conflicts: list[set[int]] = [set() for _ in graph]
+    for group in groups + before:
+        for j in group:
+            conflicts[j] |= group
+    colors = [-1] * len(graph)
+    for v in order:
+        colors[v] = _first_free({colors[w] for w in conflicts[v]})
+    return colors
+
+
+def _first_free(forbidden: set[int]) -> int:
+    color = 0
+    while color in forbidden:
+        color += 1
+    return color

@@ -1,0 +1,304 @@
+"""Making plans: the one place that knows all the stages, and joins them."""
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from banded.checks import check_bandwidth, check_curvature, check_finite, check_function
+from banded.errors import BandwidthError, RecoveryError
+from banded.hessian.detect import detect, read_directly
+from banded.hessian.engine import Choice, compiled_engine, eager_engine
+from banded.hessian.extraction import AGREEMENT, METHODS, Extraction, extraction
+from banded.hessian.layout import Layout, Tree, layout
+from banded.hessian.plan import Plan
+from banded.hessian.probes import gaussian
+from banded.hessian.products import Engine, Function, loop, over_batch
+from banded.hessian.structure import Structure
+from banded.hessian.substitute import Symmetric
+from banded.hessian.verify import Products, Witness
+from banded.matrix import Matrix
+
+SMALL = 64  # unknowns up to which a full matrix is nothing to warn of
+MEMORY = 2**29  # bytes
+
+
+def plan(
+    f: Callable[[Any], Tensor],
+    x: Tree,
+    *,
+    bandwidth: int | None = None,
+    periodic: bool = False,
+    border: Sequence[str | int] | None = None,
+    method: str = "auto",
+    compile: bool = False,
+    check: bool = True,
+    batch_dims: int = 0,
+    memory: int = MEMORY,
+) -> Plan:
+    """Detect the structure of f's Hessian and choose a method and an engine once, to evaluate often.
+
+    Args:
+        f: twice differentiable, takes a pytree like `x` (of one problem), returns a scalar `()`.
+        x: a typical point, float32 or float64: a tensor of any shape, or a
+            pytree of tensors. The first dimension is time; those of the leaves of a
+            tree agree, or are shorter by one (T states, T - 1 controls), and their
+            unknowns are taken node after node. The unknowns of a tensor keep their
+            row-major order, unless only another makes a band of the Hessian.
+        bandwidth: k, with H[i, j] = 0 wherever |i - j| > k; found if None, with a
+            border, a loop and an order where there are, by about 12k products
+            at `x` and at random points around it.
+        periodic: with `bandwidth`: whether the band wraps round.
+        border: unknowns that couple to everything (a free duration, shared
+            parameters): leaves of a tree by name ("duration", or "model" for all in it) or
+            position, unknowns of a tensor by number. Scalar leaves are taken for such.
+        method: "direct" reads every entry off one product, 2k + 1 of them or
+            fewer, where there are zeros inside the band; "symmetric" needs k + 1 or fewer;
+            "fourier" and "random" mix the probes of "direct"; "auto" takes one of the first two.
+        compile: compile the whole product (seconds, once; cached on disk). Where
+            that fails, a warning says why and the plan runs without.
+        check: hold the band at `x` against one more product, with a random vector.
+        batch_dims: leading dimensions of `x` that count problems; f takes one of them.
+        memory: bytes that a vectorised pass may take, about; more probes come one pass after the other.
+
+    Raises:
+        TypeError: if a leaf of `x` is not a float32 or float64 tensor, or f does not return a real tensor.
+        ValueError: if a leaf is empty, their times disagree, `border` names what is not there, `bandwidth` is not
+            in 0..n - 1, `method` unknown, f not scalar, independent of x, or without second derivatives.
+        NonFiniteError: if f or its gradient is not finite at `x`.
+        BandwidthError: if the band does not hold the Hessian; says what would.
+        RecoveryError: if rounding spoils the recovery, or f draws random numbers or keeps state.
+    """
+    made, witness = _make(f, x, bandwidth, periodic, border, method, compile, batch_dims, memory)
+    return _settled(made, witness)[0] if check else made
+
+
+def hessian(
+    f: Callable[[Any], Tensor],
+    x: Tree,
+    *,
+    bandwidth: int | None = None,
+    periodic: bool = False,
+    border: Sequence[str | int] | None = None,
+    method: str = "auto",
+    check: bool = True,
+    batch_dims: int = 0,
+    memory: int = MEMORY,
+) -> Matrix:
+    """Exact Hessian of f at `x` as a banded matrix, from a handful of products.
+
+    The arguments and errors are those of `plan`, which is the way to evaluate
+    more than once.
+
+    Returns:
+        `SymmetricBanded`, where the order of the unknowns and no border allows it, else
+        `Periodic`, `Bordered` or `Reordered`: over the unknowns of `x`, row-major and leaf after
+        leaf, `(*batch, n, n)`, in units of f / (x_i x_j), without a graph.
+    """
+    made, witness = _make(f, x, bandwidth, periodic, border, method, False, batch_dims, memory)
+    return _settled(made, witness)[1] if check else made.evaluate(made.x)[2]
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What the plainest engine says at the point where a plan is made."""
+
+    witness: Witness
+    value: Tensor
+
+
+def _make(
+    f: Callable[[Any], Tensor],
+    x: Tree,
+    bandwidth: int | None,
+    periodic: bool,
+    border: Sequence[str | int] | None,
+    method: str,
+    compile: bool,
+    batch_dims: int,
+    memory: int,
+) -> tuple[Plan, _Origin]:
+    check_function("f", f)
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {', '.join(map(repr, METHODS))}, got {method!r}")
+    where = layout(x, border, batch_dims)
+    core = where.n - len(where.border)
+    if bandwidth is not None:
+        check_bandwidth(bandwidth, core)
+        if periodic and 2 * bandwidth >= core:
+            raise ValueError(f"periodic: expected 2 bandwidth < n = {core}, got bandwidth {bandwidth}")
+    with torch.inference_mode(False):
+        point = where.flatten(x).detach().clone()
+    flat = _flat(f, where)
+    origin = _testify(flat, point, where)
+    eager = functools.cache(functools.partial(eager_engine, flat, point, memory))  # tried only where it is needed
+    if bandwidth is None:
+        structure = _detect(_products_of_one(flat, point, memory, eager), origin.witness, where)
+        _warn_if_full(structure)
+    else:
+        order = where.by_node()
+        structure = Structure(where.n, bandwidth, periodic, len(where.border), order, None, where.width)
+    read = extraction(structure, method, point, compiled=compile)
+    probes = read.probes(point)
+    choice = compiled_engine(flat, point, probes, fallback=eager) if compile else eager()
+    return Plan(f, where, read, choice, compile, method == "auto", memory, point, probes), origin
+
+
+def _flat(f: Callable[[Any], Tensor], where: Layout) -> Function:
+    if where.is_tensor and len(where.shapes[0]) == 1:
+        return f
+    return lambda vector: f(where.unflatten(vector))
+
+
+def _products_of_one(f: Function, point: Tensor, memory: int, eager: Callable[[], Choice]) -> Products:
+    """Products of one problem, whatever the batch."""
+    return _products(eager().run if point.ndim == 1 else eager_engine(f, point.reshape(-1, point.shape[-1])[0], memory).run)
+
+
+def _testify(f: Function, point: Tensor, where: Layout) -> _Origin:
+    """H v by the plainest engine, at the point where a plan is made; checks on the way what f returns."""
+    run = loop(over_batch(f, point.ndim - 1, vectorised=False))
+    v = gaussian(point.shape[-1], point, torch.Generator().manual_seed(1))
+    value, gradient, products = run(point, v[None])
+    for one, slope in zip(value.reshape(-1), gradient.reshape(-1, point.shape[-1]), strict=True):
+        check_finite(one, slope.reshape(where.shapes[0]) if where.is_tensor else slope)
+    product = products[..., 0, :]
+    check_curvature(product.reshape(-1, point.shape[-1])[0] if point.ndim == 1 else product.reshape(-1))
+    return _Origin(Witness(_products(run), point, v, product), value)
+
+
+def _detect(products: Products, witness: Witness, where: Layout) -> Structure:
+    try:
+        generator = torch.Generator().manual_seed(0)
+        return detect(products, _some(witness.x.reshape(-1, where.n)), where, generator)
+    except (BandwidthError, RecoveryError):
+        _check_repeatable(witness)
+        raise
+
+
+def _some(points: Tensor) -> list[Tensor]:
+    """A few of the problems of a batch, to find their common structure."""
+    last = len(points) - 1
+    return [points[i] for i in sorted({0, last // 3, 2 * last // 3, last})]
+
+
+def _products(run: Engine) -> Products:
+    return lambda point, probes: run(point, probes)[2]
+
+
+def _check_repeatable(witness: Witness) -> None:
+    """Asked only where something is amiss."""
+    if not witness.repeatable:
+        raise RecoveryError(
+            "f: expected the same derivatives at the same x, got a Hessian that changes from one evaluation to the "
+            "next; keep random numbers (dropout, noise) and state outside f, fixed while it is solved"
+        )
+
+
+def _warn_if_full(structure: Structure) -> None:
+    m = structure.core
+    if m > SMALL and 2 * structure.bandwidth >= m:
+        warnings.warn(
+            f"banded: found half-bandwidth {structure.bandwidth} of at most {m - 1}: the Hessian is nearly full, and "
+            "its band saves nothing. Is time the first dimension of x? Does a term of f (a mean, a norm) couple all "
+            "unknowns?",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _settled(made: Plan, origin: _Origin) -> tuple[Plan, Matrix]:
+    """The plan and the Hessian where it was made, held against the witness, by another recovery where that is better."""
+    read, witness = made.extraction, origin.witness
+    value, _, products = made.choice.run(made.x, made.probes)
+    _check_value(value, origin)
+    H = read.recover(products)
+    for other in _others(made, read, H):
+        shown = products if other is None else made.choice.run(made.x, other.probes(made.x))[2]
+        candidate = read if other is None else other
+        matrix = H if other is None else candidate.recover(shown)
+        read, H = candidate, matrix
+        gap = candidate.gap(shown, matrix) if isinstance(candidate.recovery, Symmetric) else None
+        apart = gap is not None and not gap <= AGREEMENT * torch.finfo(matrix.dtype).eps
+        if not apart and not witness.leak(matrix):
+            break
+    if read is not made.extraction:
+        made = replace(made, extraction=read, probes=read.probes(made.x))
+    _check_band(made, witness, H)
+    return made, H
+
+
+def _others(made: Plan, read: Extraction, H: Matrix) -> Iterator[Extraction | None]:
+    """What to try, until it explains the witness: the recovery there is (None), and what may be more exact."""
+    scaled = read.rescaled(H)
+    yield scaled
+    recovery = (scaled or read).recovery
+    if not isinstance(recovery, Symmetric):
+        return
+    yield replace(read, recovery=recovery.undamped())
+    if made.automatic:
+        reason = "substitution loses digits here"
+        yield replace(extraction(read.structure, "direct", made.x, compiled=made.compile), reason=reason)
+
+
+def _check_value(value: Tensor, origin: _Origin) -> None:
+    """f itself must come out the same again; its derivatives are looked at where they do not fit."""
+    apart = (value - origin.value).abs()
+    if bool((apart > torch.finfo(value.dtype).eps ** 0.5 * (1 + origin.value.abs())).any()):
+        raise RecoveryError(
+            f"f: expected the same value at the same x, got {float(origin.value.reshape(-1)[0]):.9g}, then "
+            f"{float(value.reshape(-1)[0]):.9g}; keep random numbers (dropout, noise) and state outside f, "
+            "fixed while it is solved"
+        )
+
+
+def _check_band(made: Plan, witness: Witness, H: Matrix) -> None:
+    """Hold H, recovered at the point where the plan was made, against the witness's product."""
+    leak = witness.leak(H)
+    if not leak:
+        return
+    _check_repeatable(witness)
+    needed = _detect(witness.products if made.x.ndim == 1 else _single(made), witness, made.layout)
+    have = made.extraction.structure
+    if needed.bandwidth > have.bandwidth or (needed.periodic, needed.border) != (have.periodic, have.border):
+        raise BandwidthError(
+            f"bandwidth: expected H[i, j] = 0 for |i - j| > {made.bandwidth}, found a leak of {leak:.3g} "
+            f"outside that band; pass bandwidth={needed.bandwidth}{_besides(needed)}, or leave it out",
+            leak=leak,
+            bandwidth=made.bandwidth,
+            needed=needed.bandwidth,
+        )
+    _check_recovery(made, witness, H)
+
+
+def _besides(needed: Structure) -> str:
+    """What has to be said of a structure besides its bandwidth."""
+    words = ", periodic=True" if needed.periodic else ""
+    if needed.border:
+        numbers = needed.numbers(torch.device("cpu"))[needed.core :].tolist()
+        words += f" with the unknowns {numbers} in the border"
+    return words
+
+
+def _single(made: Plan) -> Products:
+    return _products(loop(made.flat_f))
+
+
+def _check_recovery(made: Plan, witness: Witness, H: Matrix) -> None:
+    """The band is wide enough: then H may differ from what the plainest engine reads directly by rounding alone."""
+    exact = read_directly(replace(made.extraction.structure, mask=None), witness.products, witness.x)
+    rows = exact.row_sums().sqrt()
+    v = witness.v.expand_as(witness.x)
+    eps = torch.finfo(H.dtype).eps
+    allowed = max(1e4 * eps, eps ** (2 / 3)) * rows * (abs(exact) @ (v.abs() / rows.clamp(min=1e-300)))
+    difference = (H @ v - exact @ v).abs()
+    if bool((difference > allowed).any()):
+        raise RecoveryError(
+            f"method {made.method!r} on the {made.engine} engine: expected every entry to its last digits, got an "
+            f"error of {float(difference.max()):.3g} in H v for a random v; "
+            "use method='direct' without compile, or scale the unknowns"
+        )

@@ -1,0 +1,103 @@
+"""Finding the entries of a sparse matrix in no known order, from products with random groups of columns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from banded.hessian.verify import Products
+
+ROUNDS = 12  # of groups drawn anew
+DENSE = 64  # rows that may stay unexplained, for their many entries
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """The entries found in rows that have few of them.
+
+    Attributes:
+        row, column: `(E,)`, NumPy; every entry beside the diagonal stands in both triangles.
+        dense: rows with too many entries to be told apart.
+    """
+
+    row: np.ndarray
+    column: np.ndarray
+    dense: np.ndarray
+
+
+def find_entries(products: Products, x: Tensor, numbers: Tensor, groups: int, seed: int = 0) -> Entries | None:
+    """The entries of the Hessian among the unknowns `numbers`, or None where the groups are too few.
+
+    Columns are dealt at random into groups. Of each group three products are
+    made: with ones, with weights that rise with the column, and with random
+    weights. Where a row has one entry in a group, the second product over the first tells its
+    column, and the third confirms it. What is known is subtracted, and the groups
+    are dealt anew for the rest (a sparse matrix is decoded as in compressed sensing by
+    peeling: Li, Yin, Pawar & Ramchandran 2019, "Sub-linear time support recovery").
+    About 3 groups for each entry in the fullest sparse row suffice, whatever n.
+
+    Args:
+        products: of the Hessian.
+        x: the point, `(n,)`.
+        numbers: `(m,)`, the unknowns to look among.
+        groups: into which the columns are dealt.
+        seed: of the groups and weights.
+    """
+    m = len(numbers)
+    rng = np.random.default_rng(seed)
+    tolerance = 1e-6 if x.dtype == torch.float64 else 1e-3
+    known: csr_array = csr_array((m, m))
+    groups = min(groups, m)
+    dense = np.zeros(m, dtype=bool)
+    for _ in range(ROUNDS):
+        group = rng.permutation(m) % groups
+        weights = np.stack([np.ones(m), 1 + np.arange(m) / m, rng.uniform(0.5, 1.5, m)])
+        probes = np.zeros((groups, 3, m))
+        probes[group, :, np.arange(m)] = weights.T
+        whole = torch.zeros(3 * groups, x.shape[-1], dtype=x.dtype, device=x.device)
+        whole[:, numbers] = torch.from_numpy(probes.reshape(-1, m)).to(x)
+        shown = products(x, whole)[:, numbers].double().cpu().numpy()
+        scale = np.abs(shown[::3]).sum(0)
+        rest = (shown - (known @ probes.reshape(-1, m).T).T).reshape(groups, 3, m)
+        g, i, j, value = _decode(rest, scale, group, weights[2], tolerance)
+        explained = np.abs(rest[:, 0]) <= tolerance * scale
+        explained[g, i] = True
+        dense = ~explained.all(0)
+        known = _with(known, i, j, value)
+        if not len(i) or not dense.any():
+            break
+    unexplained = np.nonzero(dense)[0]
+    if len(unexplained) > min(DENSE, m // 4):
+        return None
+    row, column = known.nonzero()
+    return Entries(row, column, unexplained)
+
+
+def _decode(
+    rest: np.ndarray, scale: np.ndarray, group: np.ndarray, weight: np.ndarray, tolerance: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Group, row, column and value of the entries that are alone in their group."""
+    m = rest.shape[2]
+    g, i = np.nonzero(np.abs(rest[:, 0]) > tolerance * scale)
+    value = rest[g, 0, i]
+    column = np.rint((rest[g, 1, i] / value - 1) * m)
+    good = (column >= 0) & (column < m)
+    j = np.where(good, column, 0).astype(np.int64)
+    good &= group[j] == g
+    good &= np.abs(rest[g, 2, i] - weight[j] * value) <= 1e-3 * np.abs(value)
+    return g[good], i[good], j[good], value[good]
+
+
+def _with(known: csr_array, i: np.ndarray, j: np.ndarray, value: np.ndarray) -> csr_array:
+    """The entries added that are new, each in both triangles."""
+    m = known.shape[0]
+    keys, first = np.unique(np.minimum(i, j) * m + np.maximum(i, j), return_index=True)
+    old = known.tocoo()
+    new = ~np.isin(keys, old.row.astype(np.int64) * m + old.col)
+    low, high, value = keys[new] // m, keys[new] % m, value[first][new]
+    off = low != high
+    rows, columns = np.concatenate([low, high[off]]), np.concatenate([high, low[off]])
+    added: csr_array = known + csr_array((np.concatenate([value, value[off]]), (rows, columns)), shape=(m, m))
+    return added

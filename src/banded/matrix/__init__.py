@@ -1,0 +1,7 @@
+"""The matrix types: storage drawn once, algebra on it."""
+
+from banded.matrix.base import Matrix as Matrix
+from banded.matrix.bordered import Bordered as Bordered
+from banded.matrix.periodic import Periodic as Periodic
+from banded.matrix.reordered import Reordered as Reordered
+from banded.matrix.symmetric import SymmetricBanded as SymmetricBanded

@@ -1,0 +1,118 @@
+"""The symmetric banded matrix of a chain that closes on itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from banded.checks import check_bandwidth
+from banded.factor import BorderedCholesky, Cholesky, Factor
+from banded.matrix.base import Matrix
+from banded.matrix.pattern import BAND, CORNERS
+from banded.matrix.symmetric import SymmetricBanded, check_band, check_square, shift_band
+
+
+class Periodic(Matrix):
+    """A symmetric matrix A whose band of half-bandwidth k wraps round: a band plus two corners.
+
+    `band[d, j] = A[(j + d) mod n, j]`: the storage of `SymmetricBanded`, whose
+    unused cells here hold the corners. For n = 5, k = 2::
+
+        d = 0 | a00 a11 a22 a33 a44
+        d = 1 | a10 a21 a32 a43 a04
+        d = 2 | a20 a31 a42 a03 a14
+
+    Args:
+        band: `(..., k + 1, n)` with 2k < n, float32 or float64; leading dimensions are batch.
+
+    Raises:
+        TypeError: if `band` is not a float32 or float64 tensor.
+        ValueError: if its shape is not `(..., k + 1, n)` with 2k < n.
+    """
+
+    __slots__ = ("_band",)
+
+    def __init__(self, band: Tensor) -> None:
+        check_band(band)
+        if not 1 <= 2 * band.shape[-2] - 1 <= band.shape[-1]:
+            raise ValueError(
+                f"band: expected shape (..., k + 1, n) with 0 <= 2k < n, got {tuple(band.shape)}; "
+                "a shorter loop is a full matrix"
+            )
+        self._band = band
+
+    @classmethod
+    def from_dense(cls, matrix: Tensor, bandwidth: int) -> Periodic:
+        """Takes the lower band of `matrix` `(..., n, n)` and the upper right corner that continues it.
+
+        Raises:
+            ValueError: if `matrix` is not square, or not 0 <= 2 bandwidth < n.
+        """
+        check_square(matrix)
+        n = matrix.shape[-1]
+        check_bandwidth(bandwidth, n)
+        column = torch.arange(n, device=matrix.device)
+        row = column + torch.arange(bandwidth + 1, device=matrix.device)[:, None]
+        return cls(matrix[..., row % n, column])
+
+    @property
+    def band(self) -> Tensor:
+        """`(..., k + 1, n)`: `band[..., d, j] = A[..., (j + d) mod n, j]`."""
+        return self._band
+
+    @property
+    def n(self) -> int:
+        """Number of rows and columns."""
+        return self._band.shape[-1]
+
+    def diagonal(self) -> Tensor:
+        """`(..., n)`: A[i, i]."""
+        return self._band[..., 0, :]
+
+    def __abs__(self) -> Periodic:
+        """The matrix of absolute entries."""
+        return Periodic(self._band.abs())
+
+    def cut(self) -> tuple[SymmetricBanded, Tensor, Tensor]:
+        """The loop cut open at its last k >= 1 unknowns.
+
+        Returns:
+            The core, of the first n - k unknowns; their coupling to the others
+            `(..., k, n - k)`; and the block of those `(..., k, k)`.
+        """
+        m = self.n - self.bandwidth
+        last = torch.arange(m, self.n, device=self.device)[:, None]
+        border = self._entries(last, torch.arange(m, device=self.device))
+        return SymmetricBanded(self._band[..., :m]), border, self._entries(last, last.mT)
+
+    def cholesky(self) -> Factor:
+        """Factor A once, by cutting the loop open.
+
+        Raises:
+            NotPositiveDefiniteError: with the row at which the factorisation stops.
+            NonFiniteError: if an entry is NaN or infinite.
+        """
+        if self.bandwidth == 0:
+            return Cholesky(self._band)
+        core, border, corner = self.cut()
+        return BorderedCholesky(core.cholesky(), border, corner)
+
+    def _entries(self, i: Tensor, j: Tensor) -> Tensor:
+        d = (i - j) % self.n
+        upper = d > self.n // 2
+        d = torch.where(upper, self.n - d, d)
+        entries = self._band[..., d.clamp(max=self.bandwidth), torch.where(upper, i, j)]
+        return torch.where(d <= self.bandwidth, entries, entries.new_zeros(()))
+
+    def _times(self, x: Tensor) -> Tensor:
+        y = self._band[..., 0, :, None] * x
+        for d in range(1, self.bandwidth + 1):
+            entries = self._band[..., d, :, None]
+            y = y + (entries * x).roll(d, -2) + entries * x.roll(-d, -2)
+        return y
+
+    def _shifted(self, shift: Tensor) -> Periodic:
+        return Periodic(shift_band(self._band, shift))
+
+    def _part(self, i: Tensor, j: Tensor) -> Tensor:
+        return torch.where((i - j).abs() <= self.bandwidth, BAND, CORNERS)

@@ -1,0 +1,121 @@
+"""A matrix whose band shows only in another order of the unknowns."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from banded.checks import check_operand
+from banded.errors import NonFiniteError, NotPositiveDefiniteError
+from banded.factor import Factor
+from banded.matrix.base import Matrix
+from banded.matrix.index import WHOLE
+
+
+class Reordered(Matrix):
+    """A with A[order[a], order[b]] = `inner`[a, b]: vectors and entries are in the user's order, storage is not.
+
+    Args:
+        inner: the matrix in the order that makes its band small.
+        order: `(n,)` whole numbers: `order[a]` is the unknown at place a of `inner`.
+
+    Raises:
+        TypeError: if `inner` is not a matrix of this package, or `order` not a tensor of whole numbers.
+        ValueError: if `order` does not hold each of 0..n - 1 once.
+    """
+
+    __slots__ = ("inner", "order", "place")
+
+    def __init__(self, inner: Matrix, order: Tensor) -> None:
+        if not isinstance(inner, Matrix):
+            raise TypeError(f"inner: expected a matrix like SymmetricBanded(band), got {type(inner).__name__}")
+        if not isinstance(order, Tensor) or order.dtype not in WHOLE:
+            came = order.dtype if isinstance(order, Tensor) else type(order).__name__
+            raise TypeError(f"order: expected a tensor of whole numbers, got {came}; torch.as_tensor(order) makes one")
+        order = order.long()
+        every = torch.arange(inner.n, device=order.device)
+        if order.shape != every.shape or not torch.equal(order.sort().values, every):
+            raise ValueError(
+                f"order: expected each of 0..{inner.n - 1} once, got {order}; scores.argsort() is such an order"
+            )
+        self._set(inner, order, order.argsort())
+
+    @classmethod
+    def trusted(cls, inner: Matrix, order: Tensor, place: Tensor) -> Reordered:
+        """One whose `order` and its inverse `place` are known to be permutations."""
+        matrix = cls.__new__(cls)
+        matrix._set(inner, order, place)
+        return matrix
+
+    def _set(self, inner: Matrix, order: Tensor, place: Tensor) -> None:
+        self.inner, self.order, self.place = inner, order.to(inner.device), place.to(inner.device)
+
+    @property
+    def band(self) -> Tensor:
+        """`(..., k + 1, n - p)`: the band of `inner`, in its order."""
+        return self.inner.band
+
+    @property
+    def n(self) -> int:
+        """Number of rows and columns."""
+        return self.inner.n
+
+    def diagonal(self) -> Tensor:
+        """`(..., n)`: A[i, i]."""
+        return self.inner.diagonal()[..., self.place]
+
+    def __abs__(self) -> Reordered:
+        """The matrix of absolute entries."""
+        return Reordered.trusted(abs(self.inner), self.order, self.place)
+
+    def cholesky(self) -> ReorderedFactor:
+        """Factor A once, in the order of `inner`.
+
+        Raises:
+            NotPositiveDefiniteError: with the row, in the user's order, at which the factorisation stops.
+            NonFiniteError: if an entry is NaN or infinite.
+        """
+        try:
+            return ReorderedFactor(self.inner.cholesky(), self)
+        except NotPositiveDefiniteError as error:
+            row = int(self.order[error.row])
+            raise NotPositiveDefiniteError(f"{error}; in the user's order, this is row {row}", row=row) from None
+        except NonFiniteError as error:
+            raise NonFiniteError(f"{error}; counted along the band: A[a, b] there is H[order[a], order[b]]") from None
+
+    def _entries(self, i: Tensor, j: Tensor) -> Tensor:
+        return self.inner._entries(self.place[i], self.place[j])
+
+    def _times(self, x: Tensor) -> Tensor:
+        return self.inner._times(x.index_select(-2, self.order)).index_select(-2, self.place)
+
+    def _shifted(self, shift: Tensor) -> Reordered:
+        return Reordered.trusted(self.inner._shifted(shift[..., self.order]), self.order, self.place)
+
+    def _part(self, i: Tensor, j: Tensor) -> Tensor:
+        return self.inner._part(self.place[i], self.place[j])
+
+    def _widths(self) -> str:
+        return f"inner={type(self.inner).__name__}, {self.inner._widths()}"
+
+
+class ReorderedFactor:
+    """A factor of `inner`, for vectors in the user's order."""
+
+    def __init__(self, factor: Factor, matrix: Reordered) -> None:
+        self._factor, self._matrix = factor, matrix
+
+    def solve(self, b: Tensor) -> Tensor:
+        """X with A x = b, differentiable; `b` `(..., n)` or `(..., n, m)`.
+
+        Raises:
+            ValueError: if `b` has another length, batch shape, dtype or device than A.
+        """
+        matrix = self._matrix
+        check_operand("b", b, matrix.band, matrix.shape[:-1])
+        row = len(matrix.batch_shape)
+        return self._factor.solve(b.index_select(row, matrix.order)).index_select(row, matrix.place)
+
+    def logdet(self) -> Tensor:
+        """Log det A, `(...)`."""
+        return self._factor.logdet()
