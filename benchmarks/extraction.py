@@ -20,8 +20,9 @@ turn counts. Times are also given in units
                 in the same run; what fits in caches may come below it
 
 What a way gives differs, see peers.py; no way but banded gives value, gradient and
-band together. Set-up is all from the function to the end of the first call. Planning and memory are
-measured in processes of their own.
+band together. Set-up is all from the function to the end of the first call. Each function,
+planning and memory have processes of their own. All takes about half an hour, of which
+n = 10^5 with k = 64 takes a third; `--quick` takes less than a minute.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ import argparse
 import contextlib
 import ctypes
 import gc
+import itertools
 import os
 import platform
 import time
 import timeit
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -45,7 +48,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers import COMPILED, COMPILED_GRADIENT, EAGER, WAYS, Case, Skipped, Way, optional, pairs, penalty
+from peers import COMPILED, COMPILED_GRADIENT, EAGER, WAYS, Case, Skipped, Way, make, optional, pairs
 from rich.console import Console
 from rich.table import Table
 
@@ -127,18 +130,16 @@ def bandwidth_of_memory() -> float:
     return 2 * 8 * len(source) / min(timeit.repeat(lambda: target.copy_(source), number=1, repeat=9))
 
 
-def compare(case: Case, repeat: int, bandwidth: float) -> dict[str, float]:
-    """Prints the table of one function; seconds of each way."""
-    torch.compiler.reset()
-    gc.collect()
+def compare(family: str, size: int, k: int, repeat: int, bandwidth: float) -> dict[str, float]:
+    """Prints the table of one function; seconds of each way. To be run in a new process."""
+    case = make(family, size, k)
     rows, reasons = set_up(case, list(WAYS))
     for _ in range(repeat):
         for row in rows:
             row.turn()
     seconds = {row.name: row.seconds for row in rows}
-    table = Table(
-        title=f"{case.title}: n = {case.n:,}, k = {case.bandwidth}", box=None, pad_edge=False, title_justify="left"
-    )
+    title = f"{case.title}: n = {case.n:,}, k = {case.bandwidth}; memory copies {bandwidth / 1e9:.1f} GB/s"
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     table.add_column("")
     for heading in ("products", "set-up s", "ms", "gradients", "/ eager", "/ compiled", "limit ms", "/ limit"):
         table.add_column(heading, justify="right")
@@ -181,11 +182,10 @@ def plan_with(library: str, case: Case) -> None:
 
 def time_planning(library: str, family: str, size: int) -> list[float] | str:
     """Seconds of planning 50 unknowns, `size` and `size` again, or why not; to be run in a new process."""
-    make = penalty if family == "cartpole" else partial(pairs, k=4)
     try:
         if library == "asdex":
             optional("asdex")  # whose import is not planning
-        return [timeit.timeit(partial(plan_with, library, make(n)), number=1) for n in (50, size, size)]
+        return [timeit.timeit(partial(plan_with, library, make(family, n, 4)), number=1) for n in (50, size, size)]
     except Skipped as reason:
         return str(reason)
 
@@ -288,11 +288,23 @@ def machine() -> str:
     return f"{model}, {torch.get_num_threads()} thread(s), {', '.join(versions)}, Python {platform.python_version()}"
 
 
-def cases(arguments: argparse.Namespace) -> Iterator[Case]:
-    if "cartpole" in arguments.only:
-        yield from (penalty(size) for size in arguments.sizes or CARTPOLE_SIZES)
-    if "band" in arguments.only:
-        yield from (pairs(size, k) for size in arguments.sizes or BAND_SIZES for k in arguments.bandwidths)
+def compare_all(arguments: argparse.Namespace) -> None:
+    sizes = {"cartpole": arguments.sizes or CARTPOLE_SIZES, "band": arguments.sizes or BAND_SIZES}
+    bandwidths = {"cartpole": [6], "band": arguments.bandwidths}
+    measured: dict[int, dict[str, float]] = {}
+    bandwidth = 0.0
+    for family in (name for name in sizes if name in arguments.only):
+        for n, k in itertools.product(sizes[family], bandwidths[family]):
+            bandwidth = max(bandwidth, bandwidth_of_memory())  # other work on the machine can but lower it
+            try:
+                seconds = fresh(arguments.threads, compare, family, n, k, arguments.repeat, bandwidth)
+            except BrokenProcessPool:
+                console.print(f"{family}, n = {n:,}, k = {k}: the process died, perhaps for want of memory\n")
+                continue
+            if family == "cartpole":
+                measured[n] = seconds
+    if lines := list(exponents(measured)):
+        console.print("time against n, cart-pole", *lines, "", sep="\n")
 
 
 def parse() -> argparse.Namespace:
@@ -316,15 +328,7 @@ def main() -> None:
     arguments = parse()
     limit(arguments.threads)
     console.print(machine())
-    bandwidth = 0.0
-    measured: dict[int, dict[str, float]] = {}
-    for case in cases(arguments):
-        bandwidth = max(bandwidth, bandwidth_of_memory())  # other work on the machine can but lower it
-        seconds = compare(case, arguments.repeat, bandwidth)
-        if case.title.startswith("cart-pole"):
-            measured[case.n] = seconds
-    if lines := list(exponents(measured)):
-        console.print("time against n, cart-pole", *lines, "", sep="\n")
+    compare_all(arguments)
     if "planning" in arguments.only:
         planning(arguments.planning_size, arguments.threads)
     if "memory" in arguments.only:

@@ -27,6 +27,7 @@ RECOMPILE_LIMIT = 1000  # all cases compile the same few lambdas
 
 # What is left out because it takes minutes or tens of GB, in scalars
 TANGENTS = 4e8  # n x operations x probes that the plain vectorised ways of PyTorch keep
+MULTIPLICATIONS = 1e9  # the same, of the vectorised ways of JAX, which take a minute a call there
 SCALARS = 1e7  # n x operations in the graph of SX, about a minute to build
 ENTRIES = 1.5e6  # of H in asdex's detection; beyond, the pattern is given
 FULL = 2000  # unknowns up to which a full Hessian is taken
@@ -141,6 +142,10 @@ def pairs(size: int, k: int) -> Case:
     return Case("Σ sin(x_i x_{i+d}) / d", size, k, 3 * k, in_torch, in_jax, in_casadi)
 
 
+def make(family: str, size: int, k: int) -> Case:
+    return penalty(size) if family == "cartpole" else pairs(size, k)
+
+
 def optional(name: str) -> Any:
     """A module that may be missing; JAX in double precision."""
     try:
@@ -213,20 +218,20 @@ def loop(case: Case) -> Way:
     return of_products(case, call)
 
 
-def guard(case: Case, probes: int) -> None:
-    if case.n * case.operations * probes > TANGENTS:
-        raise Skipped(f"{probes} probes at once would take tens of GB")
+def guard(case: Case, most: float) -> None:
+    if case.n * case.operations * case.combs > most:
+        raise Skipped(f"{case.combs} probes at once would take minutes or tens of GB")
 
 
 def batched(case: Case) -> Way:
-    guard(case, case.combs)
+    guard(case, TANGENTS)
     (leaf, gradient), probes = double_backward(case), case.probes
     return of_products(case, lambda: torch.autograd.grad(gradient(), leaf, probes, is_grads_batched=True)[0])
 
 
 def replicated(case: Case) -> Way:
     """A batch of equal copies of the problem, each with its own comb."""
-    guard(case, case.combs)
+    guard(case, TANGENTS)
     probes = case.probes
     copies = case.x.repeat(case.combs, 1).requires_grad_()
 
@@ -239,7 +244,7 @@ def replicated(case: Case) -> Way:
 
 
 def functional(case: Case) -> Way:
-    guard(case, case.combs)
+    guard(case, TANGENTS)
     x, probes = case.x, case.probes
     gradient: Any = torch.func.grad(case.torch)
 
@@ -271,6 +276,8 @@ def jax_way(case: Case, one_by_one: bool) -> Way:
     The second is the stronger one: XLA fuses the first such that it takes every sine once per comb.
     """
     jax = optional("jax")
+    if not one_by_one:
+        guard(case, MULTIPLICATIONS)
     x, probes = jax.numpy.asarray(case.x.numpy()), jax.numpy.asarray(case.probes.numpy())
     gradient = jax.grad(case.jax(jax.numpy))
 
@@ -289,7 +296,7 @@ def colored(case: Case) -> tuple[Any, str]:
     jax, asdex = optional("jax"), optional("asdex")
     if case.n * (2 * case.bandwidth + 1) <= ENTRIES:
         return asdex.hessian_coloring(case.jax(jax.numpy), jax.numpy.asarray(case.x.numpy())), ""
-    d, j = np.nonzero(banded.plan(case.torch, case.x)(case.x)[2].band.numpy())
+    d, j = np.nonzero(banded.plan(case.torch, case.x, bandwidth=case.bandwidth)(case.x)[2].band.numpy())
     inside = d + j < case.n
     d, j = d[inside], j[inside]
     rows, columns = np.concatenate([j + d, j[d > 0]]), np.concatenate([j, (j + d)[d > 0]])
@@ -302,6 +309,8 @@ def colored(case: Case) -> tuple[Any, str]:
 def asdex_way(case: Case, chunk_size: int | None) -> Way:
     """Jitted, without the indices; all colours vectorised, as is the default, or in chunks."""
     jax, asdex = optional("jax"), optional("asdex")
+    if chunk_size is None:
+        guard(case, MULTIPLICATIONS)
     coloring, note = colored(case)
     x, pattern = jax.numpy.asarray(case.x.numpy()), coloring.sparsity
     hessian = asdex.hessian_from_coloring(case.jax(jax.numpy), coloring, chunk_size=chunk_size)

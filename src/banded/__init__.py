@@ -1,7 +1,7 @@
 """Exact banded Hessians of PyTorch functions, and Newton's method on them.
 
-`minimize` finds a minimum, `hessian` a Hessian, `plan` how to evaluate it often;
-`SymmetricBanded` is the matrix, `Problem` what the command `banded solve` takes.
+`minimize` finds a minimum, `hessian` a Hessian, `plan` how to evaluate it often, and `verify` how exact that is;
+`SymmetricBanded` and its kin are the matrices, `Problem` what the command `banded solve` takes.
 """
 
 from importlib.metadata import version
@@ -14,8 +14,8 @@ from banded.errors import (
     NotPositiveDefiniteError,
     RecoveryError,
 )
-from banded.hessian import Plan, hessian, plan
-from banded.matrix import SymmetricBanded
+from banded.hessian import Plan, Report, hessian, plan, verify
+from banded.matrix import Bordered, Periodic, Reordered, SymmetricBanded
 from banded.optimize import Record, Result, Status, minimize
 from banded.problems import Problem
 
@@ -24,17 +24,22 @@ __version__ = version("banded")
 __all__ = [
     "BandedError",
     "BandwidthError",
+    "Bordered",
     "FileFormatError",
     "NonFiniteError",
     "NotPositiveDefiniteError",
+    "Periodic",
     "Plan",
     "Problem",
     "Record",
     "RecoveryError",
+    "Reordered",
+    "Report",
     "Result",
     "Status",
     "SymmetricBanded",
     "hessian",
     "minimize",
     "plan",
+    "verify",
 ]

@@ -61,7 +61,9 @@ def check_operand(name: str, b: object, like: Tensor, shape: torch.Size) -> None
     if not isinstance(b, Tensor):
         raise TypeError(f"{name}: expected a tensor of shape {vector} or ({wanted}, m), got {type(b).__name__}")
     if b.ndim not in (len(shape), len(shape) + 1) or b.shape[: len(shape)] != shape:
-        hint = f"; pass {name}.reshape({', '.join(map(str, shape)) if shape[:-1] else -1})" * (b.numel() == shape.numel())
+        hint = f"; pass {name}.reshape({', '.join(map(str, shape)) if shape[:-1] else -1})" * (
+            b.numel() == shape.numel()
+        )
         raise ValueError(f"{name}: expected shape {vector} or ({wanted}, m), got {tuple(b.shape)}{hint}")
     if b.dtype != like.dtype or b.device != like.device:
         raise ValueError(

@@ -274,13 +274,14 @@ def test_operands_that_do_not_fit(kind: str) -> None:
 @every_kind
 def test_operands_of_another_type(kind: str) -> None:
     H = twin(kind, 5 if "bordered" in kind else 7, 1, 2).H
-    for use in (H.solve, H.__matmul__, H.add_diagonal):
+    uses: list[Callable[[Any], object]] = [H.solve, H.__matmul__, H.add_diagonal]
+    for use in uses:
         with pytest.raises(ValueError, match=r"expected torch.float64 on cpu .* got torch.float32 on cpu; convert"):
             use(torch.ones(7))
-        with pytest.raises(ValueError, match="got torch.float64 on meta"):
+        with pytest.raises(ValueError, match=r"got torch.float64 on meta"):
             use(torch.ones(7, dtype=torch.float64, device="meta"))
-        with pytest.raises(TypeError, match="expected a .*tensor.*, got list"):
-            use([1.0] * 7)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"expected a .*tensor.*, got list"):
+            use([1.0] * 7)
 
 
 # Copies and words
@@ -304,7 +305,9 @@ def test_copies_are_of_the_same_type_and_their_own(kind: str, batch: tuple[int, 
     H.band.zero_()
     np.testing.assert_array_equal(twice.to_dense(), one.dense)
     b = operands(one.dense)
-    np.testing.assert_allclose(twice.solve(b), one.matrix(*twin(kind, 5, 2, 2, batch, dtype=torch.float32).parts).solve(b))
+    np.testing.assert_allclose(
+        twice.solve(b), one.matrix(*twin(kind, 5, 2, 2, batch, dtype=torch.float32).parts).solve(b)
+    )
 
 
 def test_matrices_compare_by_identity() -> None:

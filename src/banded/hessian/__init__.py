@@ -6,3 +6,5 @@ from banded.hessian.layout import layout as layout
 from banded.hessian.plan import Plan as Plan
 from banded.hessian.planning import hessian as hessian
 from banded.hessian.planning import plan as plan
+from banded.hessian.report import Report as Report
+from banded.hessian.report import verify as verify

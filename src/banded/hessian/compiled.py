@@ -29,10 +29,12 @@ def compiled(f: Function) -> Engine:
             return value.sum(), value
 
         def derivative(x: Tensor) -> tuple[Tensor, Tensor]:
-            gradient, (_, value) = torch.func.grad_and_value(total, has_aux=True)(x)
+            both: Any = torch.func.grad_and_value(total, has_aux=True)(x)
+            gradient, (_, value) = both
             return gradient, value
 
-        gradient, transposed, value = torch.func.vjp(derivative, x, has_aux=True)
+        parts: Any = torch.func.vjp(derivative, x, has_aux=True)
+        gradient, transposed, value = parts
         products: Tensor = torch.func.vmap(lambda v: transposed(v.expand_as(x))[0])(probes)
         return value, gradient, products.movedim(0, -2)
 
@@ -47,7 +49,7 @@ def compiled(f: Function) -> Engine:
 
 
 def compile_value(f: Callable[..., Any]) -> Callable[..., Any]:
-    """f alone, compiled."""
+    """Compile f alone."""
     return _compile(f, "inductor")
 
 
@@ -70,7 +72,7 @@ def _backend(graph: GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
     flat = make_fx(graph, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
     flat.graph.eliminate_dead_code()
     results = _expose(flat, [_placeholders(flat)[i] for i in probes])
-    run: Any = torch._inductor.compile(flat, inputs, options=OPTIONS)
+    run: Any = torch._inductor.compile(flat, list(inputs), options=OPTIONS)
     return lambda *arguments: run(*arguments)[:results]
 
 

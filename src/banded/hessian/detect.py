@@ -56,7 +56,9 @@ def detect(products: Products, given: list[Tensor], layout: Layout, generator: t
     raise AssertionError("the last look for a band finds one or raises")
 
 
-def _band(products: Products, points: list[Tensor], start: Structure, widest: int | None, seed: int) -> Structure | None:
+def _band(
+    products: Products, points: list[Tensor], start: Structure, widest: int | None, seed: int
+) -> Structure | None:
     """The band in the order given, or None where it is wider than `widest`."""
     generator = torch.Generator().manual_seed(seed)
     structure, seen = start, []

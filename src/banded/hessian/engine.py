@@ -24,6 +24,14 @@ class Choice:
     value: Function
 
 
+def choose(
+    f: Function, x: Tensor, probes: Tensor, memory: int, compile: bool, eager: Callable[[], Choice] | None = None
+) -> Choice:
+    """The engine for f, compiled or not; `eager` gives the one that is not."""
+    eager = eager or (lambda: eager_engine(f, x, memory))
+    return _compiled_engine(f, x, probes, eager) if compile else eager()
+
+
 def eager_engine(f: Function, x: Tensor, memory: int) -> Choice:
     """The first of the vectorised engines that runs, or the loop.
 
@@ -52,7 +60,7 @@ def eager_engine(f: Function, x: Tensor, memory: int) -> Choice:
 
 
 def _over_batch(f: Function, x: Tensor, dims: int) -> tuple[Function, str]:
-    """f for a batch, vectorised where that works."""
+    """Turn f into a function of a batch, vectorised where that works."""
     whole = over_batch(f, dims, vectorised=True)
     if dims:
         try:
@@ -84,7 +92,7 @@ def _with_fallback(fast: Engine, slow: Engine) -> Engine:
     return engine
 
 
-def compiled_engine(f: Function, x: Tensor, probes: Tensor, fallback: Callable[[], Choice]) -> Choice:
+def _compiled_engine(f: Function, x: Tensor, probes: Tensor, fallback: Callable[[], Choice]) -> Choice:
     """The whole product compiled where that works, what `fallback` gives, with a warning, where it does not."""
     whole = over_batch(f, x.ndim - 1, vectorised=True)
     try:
@@ -95,7 +103,7 @@ def compiled_engine(f: Function, x: Tensor, probes: Tensor, fallback: Callable[[
     except Exception as error:  # whatever the compiler met, the eager engine works
         reason = f"compiling failed: {_first_line(error)}"
         other = fallback()
-        warnings.warn(f"banded: {reason}; continuing with the {other.name} engine", RuntimeWarning, stacklevel=6)
+        warnings.warn(f"banded: {reason}; continuing with the {other.name} engine", RuntimeWarning, stacklevel=7)
         return replace(other, reason=reason)
     return Choice("compiled", "the whole product in one graph", run, value)
 

@@ -63,7 +63,8 @@ class Extraction:
 
     def gap(self, products: Tensor, H: Matrix) -> float | None:
         """How far redundant equations disagree, relative to sqrt(|H_ii H_jj|), or None where there are none."""
-        return self.recovery.gap(products[..., : products.shape[-2] - self.structure.border, :], H.band)
+        core = products[..., : products.shape[-2] - self.structure.border, :]
+        return self.recovery.gap(core, H.band)
 
     def rescaled(self, H: Matrix) -> "Extraction | None":
         """One with probes of the size that H asks for, where those of this one cost digits."""
@@ -101,11 +102,13 @@ def extraction(structure: Structure, method: str, like: Tensor, *, compiled: boo
 
 
 def _choose(structure: Structure, like: Tensor, *, compiled: bool) -> tuple[str, str]:
+    """By counts alone, so that the same function gets the same method every time."""
     if structure.periodic:
-        return "direct", "a loop"
+        return "direct", "on a loop, symmetry saves no products"
     direct, symmetric = (color(structure, like.device).count for color in (for_direct, for_symmetric))
-    if compiled:
-        return "direct", "compiled products cost less than substitution"
-    if (direct - symmetric) * structure.n < WORTH:
-        return "direct", f"{direct - symmetric} products fewer would not pay for substitution"
-    return "symmetric", f"{direct - symmetric} products fewer than direct"
+    saved = direct - symmetric
+    if saved * structure.n < WORTH:
+        return "direct", f"{saved} products fewer would not pay for substitution"
+    if compiled and 2 * saved <= structure.bandwidth + 1:
+        return "direct", f"{saved} compiled products cost less than substitution"
+    return "symmetric", f"{saved} products fewer than direct"

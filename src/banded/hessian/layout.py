@@ -1,9 +1,9 @@
 """Where the unknowns of a pytree lie in one vector, and which of them belong to which node of the chain."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from banded.checks import check_unknowns
 
+Value = TypeVar("Value")
 Tree = Any
 """A tensor, or tuples, lists, dictionaries and the like of tensors."""
 
@@ -52,6 +53,15 @@ class Layout:
         """Unknowns in one node."""
         return max(1, sum(prod(self.shapes[leaf][1:]) for leaf in self._chained()))
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state["spec"] = pytree.tree_unflatten(range(len(self.names)), self.spec)  # specs warn when they are unpickled
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__["spec"] = pytree.tree_structure(state["spec"])
+
     def flatten(self, tree: Tree) -> Tensor:
         """The vector `(*batch, n)`.
 
@@ -60,7 +70,9 @@ class Layout:
         """
         leaves, spec = pytree.tree_flatten(tree)
         if spec != self.spec:
-            raise ValueError(f"x: expected the pytree {_words(self.spec)}, got {_words(spec)}; make another plan for it")
+            raise ValueError(
+                f"x: expected the pytree {_words(self.spec)}, got {_words(spec)}; make another plan for it"
+            )
         for name, shape, leaf in zip(self.names, self.shapes, leaves, strict=True):
             wanted = self.batch + shape
             if not isinstance(leaf, Tensor) or (leaf.shape, leaf.dtype, leaf.device) != (
@@ -70,8 +82,8 @@ class Layout:
             ):
                 came = f"{tuple(leaf.shape)}, {leaf.dtype}, {leaf.device}" if isinstance(leaf, Tensor) else repr(leaf)
                 raise ValueError(
-                    f"{_label(name)}: expected {tuple(wanted)}, {self.dtype}, {self.device}, for which the plan was made; "
-                    f"got {came}; make another plan for it"
+                    f"{_label(name)}: expected {tuple(wanted)}, {self.dtype}, {self.device}, "
+                    f"for which the plan was made; got {came}; make another plan for it"
                 )
         vectors = [leaf.reshape(*self.batch, -1) for leaf in leaves]
         return vectors[0] if len(vectors) == 1 else torch.cat(vectors, -1)
@@ -82,7 +94,7 @@ class Layout:
         if len(self.shapes) == 1:
             leaves = [vector.reshape(batch + self.shapes[0])]
         else:
-            parts = vector.split([prod(shape) for shape in self.shapes], -1)
+            parts = torch.split(vector, [prod(shape) for shape in self.shapes], -1)
             leaves = [part.reshape(batch + shape) for part, shape in zip(parts, self.shapes, strict=True)]
         return pytree.tree_unflatten(leaves, self.spec)
 
@@ -104,7 +116,8 @@ class Layout:
         """The leaves with unknowns along the chain."""
         border = set(self.border)
         starts = self._starts()
-        return [i for i, shape in enumerate(self.shapes) if not set(range(starts[i], starts[i] + prod(shape))) <= border]
+        ends = [start + prod(shape) for start, shape in zip(starts, self.shapes, strict=False)]
+        return [i for i, end in enumerate(ends) if not border.issuperset(range(starts[i], end))]
 
     def _starts(self) -> list[int]:
         starts = [0]
@@ -158,14 +171,25 @@ def layout(tree: Tree, border: Sequence[str | int] | None, batch_dims: int) -> L
     return made
 
 
-def _border(spec: Any, names: Sequence[str], shapes: Sequence[torch.Size], border: Sequence[str | int] | None) -> tuple[int, ...]:
+def flat(f: Callable[[Any], Value], where: Layout) -> Callable[[Tensor], Value]:
+    """The function of a vector `(n,)` that f is of a pytree."""
+    if where.is_tensor and len(where.shapes[0]) == 1:
+        return f
+    return lambda vector: f(where.unflatten(vector))
+
+
+def _border(
+    spec: Any, names: Sequence[str], shapes: Sequence[torch.Size], border: Sequence[str | int] | None
+) -> tuple[int, ...]:
     wanted = [border] if isinstance(border, (str, int)) else list(border or ())
     if spec.is_leaf():
         n = prod(shapes[0])
+        numbers: set[int] = set()
         for number in wanted:
-            if isinstance(number, bool) or not isinstance(number, int) or not -n <= number < n:
+            if isinstance(number, (bool, str)) or not -n <= number < n:
                 raise ValueError(f"border: expected numbers of unknowns from 0 to {n - 1}, got {number!r}")
-        return tuple(sorted({number % n for number in wanted}))
+            numbers.add(number % n)
+        return tuple(sorted(numbers))
     found: list[int] = []
     matched = set()
     start = 0

@@ -4,24 +4,25 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def peak_bytes(compute: Callable[[], object]) -> int:
     """The largest total size of the tensors that are alive at once while `compute` runs, in bytes."""
-    with _Meter() as meter:
+    meter = _Meter()
+    with meter:
         compute()
     return meter.peak
 
 
-class _Meter(TorchDispatchMode):
+class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up what operations allocate, until it is freed."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.alive = self.peak = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alive: int = 0
+        self.peak: int = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

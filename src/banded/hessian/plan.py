@@ -12,9 +12,9 @@ from torch import Tensor
 from banded.errors import BandwidthError
 from banded.hessian.compiled import compile_value
 from banded.hessian.drawing import draw_plan
-from banded.hessian.engine import Choice
+from banded.hessian.engine import Choice, choose
 from banded.hessian.extraction import Extraction
-from banded.hessian.layout import Layout, Tree
+from banded.hessian.layout import Layout, Tree, flat
 from banded.hessian.products import Value, loop, over_batch, value_of
 from banded.hessian.verify import testify
 from banded.matrix import Matrix
@@ -117,17 +117,18 @@ class Plan:
         return value, self.layout.unflatten(gradient), H
 
     def value(self, x: Tree) -> Tensor:
-        """f(x) alone, without a graph."""
+        """The value f(x) alone, without a graph."""
         return self.value_at(self.layout.flatten(x))
 
     def value_at(self, vector: Tensor) -> Tensor:
-        """f alone, at a point that is a vector `(*batch, n)` already."""
+        """The value alone, at a point that is a vector `(*batch, n)` already."""
         return self.choice.value(vector)
 
     def evaluate(self, vector: Tensor) -> tuple[Tensor, Tensor, Matrix]:
         """Value, gradient and Hessian at a point that is a vector `(*batch, n)` already."""
-        if torch.compiler.is_compiling():
-            torch._dynamo.graph_break()
+        if torch.compiler.is_compiling():  # the caller's graph ends here and goes on behind
+            outside: tuple[Tensor, Tensor, Matrix] = _outside(self, vector)
+            return outside
         value, gradient, products = self.choice.run(vector, self.probes)
         H = self.extraction.recover(products)
         again = self.extraction.rescaled(H)
@@ -136,12 +137,18 @@ class Plan:
         return value, gradient, H
 
     def evaluator(self, function: Callable[[Any], Value]) -> Callable[[Tensor], Value]:
-        """Another function of one pytree like x, for vectors, computed as f is: without a graph, compiled where f is."""
+        """Evaluate another function of one pytree as f is: of vectors, without a graph, compiled where f is."""
+        of_vector = flat(function, self.layout)
+        return value_of(compile_value(of_vector) if self.engine == "compiled" else of_vector)
 
-        def flat(vector: Tensor) -> Value:
-            return function(self.layout.unflatten(vector))
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state["choice"] = None  # of closures, made anew
+        return state
 
-        return value_of(compile_value(flat) if self.engine == "compiled" else flat)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__["choice"] = choose(flat(self.f, self.layout), self.x, self.probes, self.memory, self.compile)
 
     def compressed(self, x: Tree) -> Tensor:
         """`(*batch, products, n)`: the Hessian at `x` times each probe, from which `recover` makes the matrix."""
@@ -160,6 +167,11 @@ class Plan:
             )
         return self.extraction.recover(products)
 
+    def gap(self, vector: Tensor) -> float | None:
+        """How far redundant equations of the recovery disagree at a point, relative to sqrt(|H_ii H_jj|), or None."""
+        read, products = self.extraction, self.choice.run(vector, self.probes)[2]
+        return read.gap(products, read.recover(products))
+
     def flatten(self, x: Tree) -> Tensor:
         """The vector `(*batch, n)` of a pytree like the one that the plan was made for."""
         return self.layout.flatten(x)
@@ -168,16 +180,19 @@ class Plan:
         """The pytree of a vector `(..., n)`."""
         return self.layout.unflatten(vector)
 
+    def leak(self, vector: Tensor, H: Matrix) -> float:
+        """Largest entry of a random product of the plainest engine that H at a point does not explain, or 0."""
+        plain = loop(over_batch(flat(self.f, self.layout), vector.ndim - 1, vectorised=False))
+        generator = torch.Generator().manual_seed(5)
+        return testify(lambda point, probes: plain(point, probes)[2], vector, generator).leak(H)
+
     def check(self, vector: Tensor, H: Matrix) -> None:
         """Hold H at a point against one product of the plainest engine.
 
         Raises:
             BandwidthError: if H does not explain it.
         """
-        plain = loop(over_batch(self.flat_f, vector.ndim - 1, vectorised=False))
-        generator = torch.Generator().manual_seed(5)
-        witness = testify(lambda point, probes: plain(point, probes)[2], vector, generator)
-        leak = witness.leak(H)
+        leak = self.leak(vector, H)
         if leak:
             raise BandwidthError(
                 f"expected entries where the plan has them ({self.extraction.structure}), found a leak of {leak:.3g}; "
@@ -187,10 +202,6 @@ class Plan:
                 bandwidth=self.bandwidth,
                 needed=None,
             )
-
-    def flat_f(self, vector: Tensor) -> Tensor:
-        """f of one problem, of a vector `(n,)`."""
-        return self.f(self.layout.unflatten(vector))
 
     def plot(self) -> Figure:
         """Draw the pattern with its colours, the probes and how many entries each product shows."""
@@ -209,3 +220,8 @@ class Plan:
 
     def __repr__(self) -> str:
         return f"<{self}>"
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _outside(plan: Plan, vector: Tensor) -> tuple[Tensor, Tensor, Matrix]:
+    return plan.evaluate(vector)

@@ -12,9 +12,9 @@ from torch import Tensor
 from banded.checks import check_bandwidth, check_curvature, check_finite, check_function
 from banded.errors import BandwidthError, RecoveryError
 from banded.hessian.detect import detect, read_directly
-from banded.hessian.engine import Choice, compiled_engine, eager_engine
+from banded.hessian.engine import Choice, choose, eager_engine
 from banded.hessian.extraction import AGREEMENT, METHODS, Extraction, extraction
-from banded.hessian.layout import Layout, Tree, layout
+from banded.hessian.layout import Layout, Tree, flat, layout
 from banded.hessian.plan import Plan
 from banded.hessian.probes import gaussian
 from banded.hessian.products import Engine, Function, loop, over_batch
@@ -133,30 +133,26 @@ def _make(
             raise ValueError(f"periodic: expected 2 bandwidth < n = {core}, got bandwidth {bandwidth}")
     with torch.inference_mode(False):
         point = where.flatten(x).detach().clone()
-    flat = _flat(f, where)
-    origin = _testify(flat, point, where)
-    eager = functools.cache(functools.partial(eager_engine, flat, point, memory))  # tried only where it is needed
+    of_vector = flat(f, where)
+    origin = _testify(of_vector, point, where)
+    eager = functools.cache(functools.partial(eager_engine, of_vector, point, memory))  # tried only where it is needed
     if bandwidth is None:
-        structure = _detect(_products_of_one(flat, point, memory, eager), origin.witness, where)
+        structure = _detect(_products_of_one(of_vector, point, memory, eager), origin.witness, where)
         _warn_if_full(structure)
     else:
         order = where.by_node()
         structure = Structure(where.n, bandwidth, periodic, len(where.border), order, None, where.width)
     read = extraction(structure, method, point, compiled=compile)
     probes = read.probes(point)
-    choice = compiled_engine(flat, point, probes, fallback=eager) if compile else eager()
+    choice = choose(of_vector, point, probes, memory, compile, eager)
     return Plan(f, where, read, choice, compile, method == "auto", memory, point, probes), origin
-
-
-def _flat(f: Callable[[Any], Tensor], where: Layout) -> Function:
-    if where.is_tensor and len(where.shapes[0]) == 1:
-        return f
-    return lambda vector: f(where.unflatten(vector))
 
 
 def _products_of_one(f: Function, point: Tensor, memory: int, eager: Callable[[], Choice]) -> Products:
     """Products of one problem, whatever the batch."""
-    return _products(eager().run if point.ndim == 1 else eager_engine(f, point.reshape(-1, point.shape[-1])[0], memory).run)
+    return _products(
+        eager().run if point.ndim == 1 else eager_engine(f, point.reshape(-1, point.shape[-1])[0], memory).run
+    )
 
 
 def _testify(f: Function, point: Tensor, where: Layout) -> _Origin:
@@ -212,7 +208,7 @@ def _warn_if_full(structure: Structure) -> None:
 
 
 def _settled(made: Plan, origin: _Origin) -> tuple[Plan, Matrix]:
-    """The plan and the Hessian where it was made, held against the witness, by another recovery where that is better."""
+    """The plan and the Hessian where it was made, by another recovery where that explains the witness better."""
     read, witness = made.extraction, origin.witness
     value, _, products = made.choice.run(made.x, made.probes)
     _check_value(value, origin)
@@ -246,7 +242,7 @@ def _others(made: Plan, read: Extraction, H: Matrix) -> Iterator[Extraction | No
 
 
 def _check_value(value: Tensor, origin: _Origin) -> None:
-    """f itself must come out the same again; its derivatives are looked at where they do not fit."""
+    """The value must come out the same again; derivatives are looked at where they do not fit."""
     apart = (value - origin.value).abs()
     if bool((apart > torch.finfo(value.dtype).eps ** 0.5 * (1 + origin.value.abs())).any()):
         raise RecoveryError(
@@ -285,7 +281,7 @@ def _besides(needed: Structure) -> str:
 
 
 def _single(made: Plan) -> Products:
-    return _products(loop(made.flat_f))
+    return _products(loop(flat(made.f, made.layout)))
 
 
 def _check_recovery(made: Plan, witness: Witness, H: Matrix) -> None:

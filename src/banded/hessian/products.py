@@ -66,7 +66,7 @@ def _backward(gradient: Tensor, x: Tensor, v: Tensor, **options: Any) -> Tensor:
 
 
 def over_batch(f: Function, dims: int, *, vectorised: bool) -> Function:
-    """f of one problem, applied to each of those in `dims` leading dimensions."""
+    """Apply f of one problem to each of those in `dims` leading dimensions."""
     if not dims:
         return f
     if not vectorised:

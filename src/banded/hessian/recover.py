@@ -40,6 +40,14 @@ class Recovery(Protocol):
         """The recovery to repeat with, where the scale of H takes digits from this one; else None."""
         ...
 
+    def sources(self) -> Tensor:
+        """`(k + 1, m)`: the colour under which each cell of the band is read, -1 where it is zero."""
+        ...
+
+    def links(self) -> Tensor:
+        """`(4, L)`: d and j of the cells that others are subtracted from, and of these others."""
+        ...
+
 
 class Direct:
     """Reads every entry off a product that shows it alone.
@@ -88,6 +96,14 @@ class Direct:
         """Never: no two entries are added."""
         return
 
+    def sources(self) -> Tensor:
+        """`(k + 1, m)`: the colour under which each cell of the band is read, -1 where it is zero."""
+        return (self._index.long() // self._n).masked_fill(self._empty, -1).mT
+
+    def links(self) -> Tensor:
+        """None are subtracted."""
+        return torch.zeros(4, 0, dtype=torch.long)
+
 
 class Mixed:
     """Reads the entries off combinations of the colours' indicators, after solving for what these would have shown.
@@ -127,15 +143,25 @@ class Mixed:
         """Never."""
         return
 
+    def sources(self) -> Tensor:
+        """`(k + 1, m)`: the colour under which each cell of the band is read, -1 where it is zero."""
+        return self._direct.sources()
+
+    def links(self) -> Tensor:
+        """None are subtracted."""
+        return self._direct.links()
+
     def _unmix(self, products: Tensor) -> Tensor:
         if self._solve is not None:
-            return self._solve @ products
+            unmixed: Tensor = self._solve @ products
+            return unmixed
         count = self.coloring.count
         real = products[..., [0, *range(1, count, 2)], :]
         imaginary = torch.zeros_like(real)
         pairs = (count - 1) // 2
         imaginary[..., 1 : pairs + 1, :] = products[..., 2 : 2 * pairs + 1 : 2, :]
-        return torch.fft.irfft(torch.complex(real, imaginary), n=count, dim=-2)
+        shown: Tensor = torch.fft.irfft(torch.complex(real, imaginary), n=count, dim=-2)
+        return shown
 
 
 def take(products: Tensor, positions: Tensor) -> Tensor:
@@ -144,7 +170,9 @@ def take(products: Tensor, positions: Tensor) -> Tensor:
     index_select is 2 to 12 times faster on CPUs than take and gather.
     """
     batch = products.shape[:-2]
-    return products.reshape(*batch, -1).index_select(len(batch), positions.reshape(-1)).reshape(*batch, *positions.shape)
+    return (
+        products.reshape(*batch, -1).index_select(len(batch), positions.reshape(-1)).reshape(*batch, *positions.shape)
+    )
 
 
 def _compact(positions: Tensor, limit: int) -> Tensor:

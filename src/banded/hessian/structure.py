@@ -40,7 +40,7 @@ class Structure:
 
     @property
     def core(self) -> int:
-        """m = n - p."""
+        """Unknowns in the core, m = n - p."""
         return self.n - self.border
 
     @cached_property
@@ -94,7 +94,7 @@ def node_width(mask: np.ndarray, width: int) -> tuple[int, bool]:
     widths = [width] if width > 1 else [w for w in range(1, WIDEST_NODE + 1) if w == 1 or 4 * w <= m]
     densities = [float(fold(mask, w).sum()) / w for w in widths]
     best = next(i for i, density in enumerate(densities) if density <= 1.02 * min(densities))
-    return widths[best], densities[best] * m <= REGULAR * mask.sum()
+    return widths[best], densities[best] * m <= REGULAR * int(mask.sum())
 
 
 def repeated(mask: np.ndarray, width: int) -> np.ndarray | None:
@@ -104,4 +104,4 @@ def repeated(mask: np.ndarray, width: int) -> np.ndarray | None:
     if regular:
         mask = np.tile(fold(mask, width), -(-m // width))[:, :m]
     outside = np.add.outer(np.arange(rows), np.arange(m)) >= m
-    return None if bool((mask | outside).all()) else mask
+    return None if bool(np.all(mask | outside)) else mask

@@ -1,12 +1,12 @@
 """Recovery by substitution: from about half the products. Indices only, no autograd."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from banded.hessian.coloring import Coloring
-from banded.hessian.recover import rows_and_columns, take
+from banded.hessian.recover import take
 from banded.hessian.structure import Structure
 
 SPREAD = 1e4  # of the diagonal, that may cost as many units of the last place
@@ -17,19 +17,21 @@ class Symmetric:
     """Solves for the entries by substitution, from k + 1 products for a full band.
 
     Powell & Toint 1979 (SIAM J. Numer. Anal. 16:1060-1074); Coleman & Moré 1984.
-    Under a two-sided colouring, row j of the product for the colour of i,
+    Under a two-sided colouring, row j of the product for the colour of i > j,
 
         P[c(i), j] = H[j, i] + H[j, l],
 
-    has one unknown i behind j and at most one l before it of that colour. So each
-    entry has at most one predecessor, the entries form chains, and along a chain an entry is
-    an alternating sum of products, from either end:
+    has one unknown i behind j and at most one l before it of that colour, and so it is
+    with row i of the product for the colour of j. So every entry has at most one
+    predecessor and one successor, the entries form chains, and along a chain an
+    entry is an alternating sum of products, from either end:
 
-        h_t = P_t - P_{t-1} + P_{t-2} - …          (from the front)
-        h_t = P_{t+1} - P_{t+2} + P_{t+3} - …      (from the back).
+        H[i, j] = P[c(i), j] - (its predecessor)  = P - P + P - …
+        H[i, j] = P[c(j), i] - (its successor)    = P - P + P - ….
 
-    What lies in the first half of all unknowns is summed from the front, the rest from the back. A chain has
-    one equation more than entries: how far the two sums disagree where they meet is an error estimate.
+    Entries in the first half of all unknowns are summed from the front, the rest from the
+    back. A chain has one equation more than entries: how far it is from being
+    met is an error estimate.
 
     What is recovered is W H W, with W a diagonal of powers of two. Where the
     diagonal of H spreads over many orders, W holds them near H_ii^-1/2.
@@ -42,6 +44,7 @@ class Symmetric:
         like: a tensor with the dtype and device of the products.
         size: `(m,)` positive, near |H_ii|, or None.
         damped: whether W rises.
+        sums: of the same structure and colouring, if they are there already.
     """
 
     def __init__(
@@ -52,114 +55,132 @@ class Symmetric:
         size: Tensor | None = None,
         *,
         damped: bool = True,
-        chains: "list[Chains] | None" = None,
+        sums: "Sums | None" = None,
     ) -> None:
         self.mix: Tensor | None = None
         self.coloring = coloring
         self._structure, self._like, self._size, self._damped = structure, like, size, damped
+        self._sums = _sums(structure, coloring, like.device) if sums is None else sums
         self.scale = _weights(structure, coloring, like, size, damped)
-        self._bare = _chains(structure, coloring, like.device) if chains is None else chains
-        self._chains = [chain.weighted(self.scale, like) for chain in self._bare]
-        place = torch.arange(structure.core, device=like.device)
-        self._diagonal = coloring.colors * structure.n + structure.numbers(like.device)[: structure.core]
-        self._cells = place * (structure.bandwidth + 1)
+        self._front = self._sums.signs.to(like)
+        self._back = self._front
+        if self.scale is not None:
+            self._front = self._front * self.scale[self._sums.rows]
+            self._back = self._back / (self.scale[self._sums.ends[0]] * self.scale[self._sums.ends[1]])
 
     def __call__(self, products: Tensor) -> Tensor:
         """The band `(..., k + 1, m)`, from products `(..., c, n)`."""
-        batch, m, rows = products.shape[:-2], self._structure.core, self._structure.bandwidth + 1
-        band = products.new_zeros(*batch, m * rows + 1)  # the last cell takes what pads the chains
-        diagonal = take(products, self._diagonal)
-        band.index_copy_(len(batch), self._cells, diagonal if self.scale is None else diagonal / self.scale)
-        for chain in self._chains:
-            values, _ = chain.sums(products)
-            band.index_copy_(len(batch), chain.cells.reshape(-1), values.reshape(*batch, -1))
-        return band[..., :-1].reshape(*batch, m, rows).mT
+        sums, batch = self._sums, products.shape[:-2]
+        terms = take(products, sums.positions).mul_(self._front)
+        values = products.new_empty(*batch, len(sums.positions) + self._structure.core + 1)
+        for block in sums.blocks:
+            here = slice(block.start, block.start + block.steps * block.lanes)
+            shape = (*batch, block.steps, block.lanes)
+            torch.cumsum(terms[..., here].view(shape), -2, out=values[..., here].view(shape))
+        values[..., : len(sums.positions)].mul_(self._back)
+        diagonal = take(products, sums.diagonal)
+        values[..., len(sums.positions) : -1] = diagonal if self.scale is None else diagonal / self.scale
+        values[..., -1] = 0
+        return values.index_select(len(batch), sums.cells.reshape(-1)).reshape(*batch, *sums.cells.shape).mT
 
     def gap(self, products: Tensor, band: Tensor) -> float:
-        """The largest disagreement of the two sums of a chain, relative to sqrt(|H_ii H_jj|)."""
-        most = 0.0
+        """The largest residual of the equations left over, relative to sqrt(|H_ii H_jj|)."""
+        sums, batch = self._sums, products.shape[:-2]
+        if not sums.spare.shape[1]:
+            return 0.0
+        position, row, column, here, other = sums.spare
+        cells = torch.nn.functional.pad(band.mT.reshape(*batch, -1), (0, 1))
+        shown = take(products, position)
+        if self.scale is not None:  # the row's other unknown of that colour is `column`, or one at the entry `other`
+            shown = shown / self.scale[column]
+            weight = self.scale[sums.further] / self.scale[column]
+        else:
+            weight = torch.ones_like(shown)
+        residual = (shown - cells[..., here] - weight * cells[..., other]).abs()
         diagonal = band[..., 0, :].abs().sqrt()
-        for chain in self._chains:
-            _, gaps = chain.sums(products)
-            size = diagonal[..., chain.meeting[0]] * diagonal[..., chain.meeting[1]]
-            ratio = gaps.abs() / torch.where(size > 0, size, 1)
-            most = max(most, float(ratio.max()))
-        return most
+        size = diagonal[..., row] * diagonal[..., column]
+        return float((residual / torch.where(size > 0, size, 1)).max())
 
     def undamped(self) -> "Symmetric":
-        """One whose probes are of one size, for functions that mix far unknowns on the way."""
-        return Symmetric(self._structure, self.coloring, self._like, damped=False, chains=self._bare)
+        """One whose probes do not rise, for functions that mix far unknowns on the way."""
+        return Symmetric(self._structure, self.coloring, self._like, self._size, damped=False, sums=self._sums)
 
     def rescaled(self, band: Tensor) -> "Symmetric | None":
         """One with W from the diagonal of H, where that spreads too far for this one's."""
-        diagonal = band[..., 0, :].abs().reshape(-1, self._structure.core).amax(0)
-        known = self._size
-        scaled = diagonal if known is None else diagonal / known
-        least, most = (float(extreme) for extreme in torch.aminmax(scaled))
+        diagonal = band[..., 0, :].abs()
+        if diagonal.ndim > 1:
+            diagonal = diagonal.reshape(-1, self._structure.core).amax(0)
+        scaled = diagonal if self._size is None else diagonal / self._size
+        least, most = torch.stack(torch.aminmax(scaled)).tolist()
         if most <= SPREAD * least or not 0 < most < float("inf"):
             return None
         present = scaled > 0
         if most <= SPREAD * float(scaled[present].min()):
             return None
         size = torch.where(present, diagonal, diagonal[scaled.argmax()])
-        return Symmetric(
-            self._structure, self.coloring, self._like, size, damped=self._damped, chains=self._bare
-        )
+        return Symmetric(self._structure, self.coloring, self._like, size, damped=self._damped, sums=self._sums)
+
+    def sources(self) -> Tensor:
+        """`(k + 1, m)`: the colour under which each cell of the band is read, -1 where it is zero."""
+        sums, n = self._sums, self._structure.n
+        places = torch.cat([sums.positions.long() // n, sums.diagonal.long() // n, torch.full((1,), -1)])
+        return places.cpu()[sums.cells.cpu().long()].mT
+
+    def links(self) -> Tensor:
+        """`(4, L)`: d and j of the cells that others are subtracted from, and of these others."""
+        sums = self._sums
+        place = sums.cells.cpu().long()
+        inside = place < len(sums.positions)
+        cell = torch.full((2, len(sums.positions)), -1)
+        cell[:, place[inside]] = inside.nonzero().T.flip(0)
+        pairs = [torch.zeros(4, 0, dtype=torch.long)]
+        for block in sums.blocks:
+            lanes = cell[:, block.start : block.start + block.steps * block.lanes].reshape(2, block.steps, -1)
+            both = torch.cat([lanes[:, 1:], lanes[:, :-1]]).reshape(4, -1)
+            pairs.append(both[:, both[0] >= 0])
+        return torch.cat(pairs, 1)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Sums of about the same length, side by side: `steps` rows of `lanes`, from `start` on."""
+
+    start: int
+    steps: int
+    lanes: int
 
 
 @dataclass(frozen=True, eq=False)
-class Chains:
-    """Chains of about the same length T, side by side: C of them, aligned where their sums meet.
+class Sums:
+    """What is added to what, as flat lists of E terms.
 
     Attributes:
-        half: entries above this are summed from the front.
-        positions: `(T + 1, C)`: of the equations in the products, flat.
-        rows: `(T + 1, C)`: the place of each equation's row.
-        signs: `(T + 1, C)`: alternating; 0 where there is none.
-        cells: `(T, C)`: of the entries, flat in a band laid out column after column.
-        ends: `(2, T, C)`: the places of the entry's row and column.
-        front, back: what equations and sums are multiplied with, signs included.
+        blocks: which terms are summed, one row onto the next.
+        positions: `(E,)`: of the terms in the products.
+        rows: `(E,)`: the place of the term's row.
+        signs: `(E,)`: alternating along a sum; 0 where there is none.
+        ends: `(2, E)`: places of row and column of the entry that the sum up to there gives.
+        diagonal: `(m,)`: positions of the diagonal in the products.
+        cells: `(m, k + 1)`: for each cell of the band, its place among the sums, the diagonal, and one zero.
+        spare: `(5, S)`: equations left over: position in the products, places of row and column, cells of the
+            entries in it.
+        further: `(S,)`: the column of the second entry.
     """
 
-    half: int
+    blocks: tuple[Block, ...]
     positions: Tensor
     rows: Tensor
     signs: Tensor
-    cells: Tensor
     ends: Tensor
-    front: Tensor | None = None
-    back: Tensor | None = None
-
-    @property
-    def meeting(self) -> Tensor:
-        """`(2, C)`: the places of row and column of the entries where the two sums meet."""
-        return self.ends[:, min(self.half, len(self.cells) - 1)]
-
-    def weighted(self, scale: Tensor | None, like: Tensor) -> "Chains":
-        """The same for products with probes that have been multiplied with `scale`."""
-        front, back = self.signs.to(like), self.signs[:-1].to(like)
-        if scale is not None:
-            front = front * scale[self.rows]
-            back = back / (scale[self.ends[0]] * scale[self.ends[1]])
-        return replace(self, front=front, back=back)
-
-    def sums(self, products: Tensor) -> tuple[Tensor, Tensor]:
-        """The entries `(..., T, C)`, and `(..., C)` by how much the sums from both ends differ in the middle."""
-        assert self.front is not None and self.back is not None
-        terms = take(products, self.positions) * self.front
-        half = self.half
-        first = terms[..., :half, :].cumsum(-2)
-        second = terms[..., half + 1 :, :].flip(-2).cumsum(-2).flip(-2).neg_()
-        values = torch.cat([first, second], -2) * self.back
-        meeting = terms[..., half, :]
-        if half:
-            meeting = meeting + first[..., -1, :]
-        if half < len(self.cells):
-            meeting = meeting - second[..., 0, :]
-        return values, meeting * self.back[min(half, len(self.cells) - 1)]
+    diagonal: Tensor
+    cells: Tensor
+    spare: Tensor
+    further: Tensor
 
 
-def _weights(structure: Structure, coloring: Coloring, like: Tensor, size: Tensor | None, damped: bool) -> Tensor | None:
+def _weights(
+    structure: Structure, coloring: Coloring, like: Tensor, size: Tensor | None, damped: bool
+) -> Tensor | None:
     """W `(m,)`, powers of two."""
     m = structure.core
     exponent = torch.zeros(m, dtype=torch.float64, device=like.device)
@@ -172,59 +193,102 @@ def _weights(structure: Structure, coloring: Coloring, like: Tensor, size: Tenso
     return torch.exp2(exponent).to(like) if damped or size is not None else None
 
 
-def _chains(structure: Structure, coloring: Coloring, device: torch.device) -> list[Chains]:
-    """All entries beside the diagonal, as chains, those of similar length together."""
+def _sums(structure: Structure, coloring: Coloring, device: torch.device) -> Sums:
+    """The chains of all entries beside the diagonal, cut in two, those of similar length together."""
     column, d = structure.entries(device).mT.nonzero().unbind(1)
     column, d = column[d > 0], d[d > 0]
     row = column + d
-    c, colors = coloring.count, coloring.colors
+    m, c, colors, rows = structure.core, coloring.count, coloring.colors, structure.bandwidth + 1
     behind, before = column * c + colors[row], row * c + colors[column]
-    for keys in (behind, before, torch.arange(structure.core, device=device) * c + colors):
+    for keys in (behind, before, torch.arange(m, device=device) * c + colors):
         if len(keys) and int(torch.bincount(keys).max()) > 1:
             raise AssertionError("the colouring does not make chains of the entries")
     entry = torch.arange(len(column), device=device)
-    last = torch.full((structure.core * c,), -1, device=device).index_copy_(0, before, entry)
-    rank, head = _rank(last[behind])
-    front = torch.bincount(head, weights=(2 * column < structure.core).double(), minlength=len(entry)).long()
-    length = torch.bincount(head, minlength=len(entry))
+    previous = torch.full((m * c,), -1, device=device).index_copy_(0, before, entry)[behind]
+    following = torch.full_like(entry, -1)
+    following[previous[previous >= 0]] = entry[previous >= 0]
+    first = 2 * column < m
+    # a half of a chain starts where the chain does, and ends where the other half does
+    step, lane = _rank(torch.where(first, previous, following), first)
     number = structure.numbers(device)
-    back = length - front
-    kind = _magnitude(front) * 64 + _magnitude(back)
-    chains = []
-    for which in kind[length > 0].unique():
-        heads = ((kind == which) & (length > 0)).nonzero()[:, 0]
-        mine = torch.isin(head, heads).nonzero()[:, 0] if len(heads) < len(entry) else entry
-        lane = torch.searchsorted(heads, head[mine])
-        half = int(front[heads].max())
-        step = rank[mine] + half - front[heads][lane]
-        shape = (half + int(back[heads].max()), len(heads))
-        positions = torch.zeros((shape[0] + 1, shape[1]), dtype=torch.int64, device=device)
-        rows, signs = torch.zeros_like(positions), torch.zeros_like(positions)
-        cells = torch.full(shape, structure.core * (structure.bandwidth + 1), device=device)
-        ends = torch.zeros((2, *shape), dtype=torch.int64, device=device)
-        i, j = row[mine], column[mine]
-        cells[step, lane] = j * (structure.bandwidth + 1) + d[mine]
-        ends[0, step, lane], ends[1, step, lane] = i, j
-        is_last = rank[mine] == length[heads][lane] - 1
-        for at, own, other in ((slice(None), j, i), (is_last, i, j)):
-            t = step[at] + (own is i)
-            positions[t, lane[at]] = colors[other[at]] * structure.n + number[own[at]]
-            rows[t, lane[at]] = own[at]
-            signs[t, lane[at]] = 1 - 2 * (t % 2)
-        chains.append(Chains(half, positions, rows, signs, cells, ends))
-    return chains
+    blocks, order = _blocks(step, lane)
+    place = torch.full((sum(b.steps * b.lanes for b in blocks),), -1, device=device).index_copy_(0, order, entry)
+    used = place >= 0
+    who = place.clamp(min=0)
+    above, below = colors[row] * structure.n + number[column], colors[column] * structure.n + number[row]
+    limit = torch.int32 if c * structure.n < 2**31 else torch.int64
+
+    def laid(values: Tensor) -> Tensor:
+        return torch.where(used, values[who], 0) if len(values) else torch.zeros_like(place)
+
+    cells = torch.full((m, rows), len(place) + m, device=device)
+    cells[:, 0] = len(place) + torch.arange(m, device=device)
+    cells[column, d] = order
+    spare, further = _spare(row, column, d, first, previous, following, above, below, m, rows)
+    return Sums(
+        blocks=blocks,
+        positions=laid(torch.where(first, above, below)).to(limit),
+        rows=laid(torch.where(first, column, row)),
+        signs=laid(1 - 2 * (step % 2)).to(torch.int8),
+        ends=torch.stack([laid(row), laid(column)]),
+        diagonal=(colors * structure.n + number[:m]).to(limit),
+        cells=cells.to(torch.int32 if len(place) + m < 2**31 else torch.int64),
+        spare=spare,
+        further=further,
+    )
 
 
-def _magnitude(length: Tensor) -> Tensor:
-    """0 for 0, 1 for 1, 2 for 2 and 3, 3 for 4 to 7, …"""
-    return torch.where(length > 0, length.clamp(min=1).double().log2().floor().long() + 1, 0)
+def _spare(
+    row: Tensor,
+    column: Tensor,
+    d: Tensor,
+    first: Tensor,
+    previous: Tensor,
+    following: Tensor,
+    above: Tensor,
+    below: Tensor,
+    m: int,
+    rows: int,
+) -> tuple[Tensor, Tensor]:
+    """The equation of each chain that no sum uses: where its halves meet, or at the end that they do not start from."""
+    none = m * rows  # a zero behind the band
+    cell = column * rows + d
+    last = first & ((following < 0) | ~first[following.clamp(min=0)])  # row i, colour of j: this entry and the next
+    after = following[last]
+    at_last = torch.stack(
+        [below[last], row[last], column[last], cell[last], torch.where(after >= 0, cell[after.clamp(min=0)], none)]
+    )
+    head = ~first & (previous < 0)  # row j, colour of i: this entry alone
+    at_head = torch.stack([above[head], column[head], row[head], cell[head], torch.full_like(cell[head], none)])
+    further = torch.cat([torch.where(after >= 0, row[after.clamp(min=0)], column[last]), row[head]])
+    return torch.cat([at_last, at_head], 1), further
 
 
-def _rank(previous: Tensor) -> tuple[Tensor, Tensor]:
-    """How many entries of its chain precede each one, and which is the first (Wyllie 1979: pointer jumping)."""
+def _blocks(step: Tensor, lane: Tensor) -> tuple[tuple[Block, ...], Tensor]:
+    """Sums of lengths up to 1, 4, 16, … together; and `(E,)` where each entry comes in all the blocks, flat."""
+    order = torch.zeros_like(step)
+    length = torch.zeros(int(lane.max()) + 1 if len(lane) else 0, dtype=step.dtype, device=step.device)
+    length.scatter_reduce_(0, lane, step + 1, "amax")
+    kind = torch.where(length > 0, (length.clamp(min=1).double().log2() / 2).ceil().long(), -1)
+    blocks, start = [], 0
+    for which in range(int(kind.max()) + 1 if len(kind) else 0):
+        mine = kind == which
+        lanes = int(mine.sum())
+        if lanes:
+            number = mine.cumsum(0) - 1
+            inside = mine[lane]
+            order[inside] = start + step[inside] * lanes + number[lane[inside]]
+            blocks.append(Block(start, int(length[mine].max()), lanes))
+            start += blocks[-1].steps * lanes
+    return tuple(blocks), order
+
+
+def _rank(previous: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    """How many entries precede each one in its half of a chain, and the first one (pointer jumping, Wyllie 1979)."""
     entry = torch.arange(len(previous), device=previous.device)
     head = torch.where(previous >= 0, previous, entry)
-    rank = (previous >= 0).long()
+    head = torch.where(first[head] == first, head, entry)
+    rank = (head != entry).long()
     while len(entry):
         rank = rank + rank[head]
         further = head[head]

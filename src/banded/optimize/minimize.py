@@ -17,6 +17,9 @@ from banded.optimize.newton import newton
 from banded.optimize.recorder import Recorder, State
 from banded.optimize.result import Result, Status
 
+PLANS = 3  # made anew at most, where f couples other unknowns at the end than at the start
+_UNCHECKED = (Status.NON_FINITE, Status.UNBOUNDED, Status.INTERRUPTED, Status.MAX_ITERATIONS)
+
 
 def minimize(
     f: Callable[[Any], Tensor] | Plan,
@@ -70,20 +73,41 @@ def minimize(
     recorder = Recorder(progress, where, constrained=equality is not None)
     with torch.inference_mode(False):
         x = where.flatten(x0).detach().clone(memory_format=torch.contiguous_format)
-        start = where.unflatten(x)
         make = partial(make_plan, bandwidth=bandwidth, border=border, method=method, compile=compile)
         if equality is None:
-            made = f if isinstance(f, Plan) else make(f, start)
-            states = (State(it, it.value, it.status) for it in newton(made, x, NewtonDirection(), tolerance))
-            return _follow(states, recorder, max_iterations)
-        if isinstance(f, Plan):
-            raise TypeError(
-                "f: expected a function where there are equality constraints, got a Plan; pass its function"
-            )
-        check_function("equality", equality)
-        lagrangian = AugmentedLagrangian(f, equality, where, x)
-        made = make(lagrangian, start)
-        return _follow(rounds(lagrangian, made, x, tolerance), recorder, max_iterations)
+            made = f if isinstance(f, Plan) else make(f, where.unflatten(x))
+            steps = partial(_newton, tolerance=tolerance)
+        else:
+            lagrangian = _lagrangian(f, equality, where, x)
+            made = make(lagrangian, where.unflatten(x))
+            steps = partial(rounds, lagrangian, tolerance=tolerance)
+        for _ in range(PLANS):
+            state, status = _follow(steps(made, x), recorder, max_iterations)
+            x = state.iterate.x
+            if status in _UNCHECKED:
+                break
+            recorder.count(1)
+            if not made.leak(x, state.iterate.H):
+                break
+            status = Status.BANDWIDTH
+            if isinstance(f, Plan) or bandwidth is not None:
+                break
+            made = make(made.f, where.unflatten(x))  # f couples unknowns here that it did not at the start
+    return recorder.result(state, status)
+
+
+def _newton(plan: Plan, x: Tensor, tolerance: float) -> Iterator[State]:
+    for iterate in newton(plan, x, NewtonDirection(), tolerance):
+        yield State(iterate, iterate.value, iterate.status)
+
+
+def _lagrangian(
+    f: Callable[[Any], Tensor] | Plan, equality: Callable[[Any], Tensor], where: Layout, x: Tensor
+) -> AugmentedLagrangian:
+    if isinstance(f, Plan):
+        raise TypeError("f: expected a function where there are equality constraints, got a Plan; pass its function")
+    check_function("equality", equality)
+    return AugmentedLagrangian(f, equality, where, x)
 
 
 def _layout(f: Callable[[Any], Tensor] | Plan, x0: Tree, border: Sequence[str | int] | None) -> Layout:
@@ -91,12 +115,12 @@ def _layout(f: Callable[[Any], Tensor] | Plan, x0: Tree, border: Sequence[str | 
         return layout(x0, border, 0)
     if f.layout.batch:
         raise ValueError(
-            f"f: expected a plan of one problem, got one of a batch {tuple(f.layout.batch)}; make one without batch_dims"
+            f"f: expected a plan of one problem, got one of a batch {tuple(f.layout.batch)}; make it without batch_dims"
         )
     return f.layout
 
 
-def _follow(states: Iterator[State], recorder: Recorder, max_iterations: int) -> Result:
+def _follow(states: Iterator[State], recorder: Recorder, max_iterations: int) -> tuple[State, Status]:
     """Take states until one says why it is the last, the limit is reached, or the user interrupts."""
     state, status = None, None
     try:
@@ -112,7 +136,7 @@ def _follow(states: Iterator[State], recorder: Recorder, max_iterations: int) ->
             raise
         status = Status.INTERRUPTED
     assert state is not None and status is not None  # the sequences end with a status
-    return recorder.result(state, status)
+    return state, status
 
 
 def _check_limits(tolerance: float, max_iterations: int) -> None:

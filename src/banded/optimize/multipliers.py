@@ -35,9 +35,7 @@ class AugmentedLagrangian:
         limit: the largest ρ.
     """
 
-    def __init__(
-        self, f: Callable[[Any], Tensor], equality: Callable[[Any], Tensor], where: Layout, x: Tensor
-    ) -> None:
+    def __init__(self, f: Callable[[Any], Tensor], equality: Callable[[Any], Tensor], where: Layout, x: Tensor) -> None:
         self.f, self.equality = f, equality
         with torch.enable_grad():
             leaf = x.clone().requires_grad_()

@@ -117,7 +117,9 @@ def _advance(plan: Plan, here: Iterate, direction: NewtonDirection, floor: float
     noise = _noise(here)
     tried = 0
     if here.decrement > 2 * noise:
-        step = backtrack(lambda t: float(plan.value_at(here.x + t * here.direction)), here.value, -here.decrement, noise)
+        step = backtrack(
+            lambda t: float(plan.value_at(here.x + t * here.direction)), here.value, -here.decrement, noise
+        )
         if step.value < floor:
             return replace(here, status=Status.UNBOUNDED)
         if step.length:

@@ -91,6 +91,10 @@ class Recorder:
         if self._console is not None:
             self._show(self._console, record)
 
+    def count(self, evaluations: int) -> None:
+        """Evaluations besides those of iterates."""
+        self._evaluations += evaluations
+
     def result(self, state: State, status: Status) -> Result:
         """The outcome at `state`."""
         return Result(

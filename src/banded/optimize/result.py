@@ -43,6 +43,10 @@ class Status(Enum):
         "The equality constraints cannot be met near x: the penalty grew and their violation did not fall. "
         "Look for contradicting or dependent constraints, or start elsewhere."
     )
+    BANDWIDTH = (
+        "At x, f couples unknowns that the band does not hold: the steps were not Newton's, and nobody knows whether "
+        "x is a minimum. Leave bandwidth out, or pass a larger one; with a Plan, make it anew at x."
+    )
     INTERRUPTED = "Stopped by the user; x is the best point so far, and minimize(f, result.x) goes on from it."
 
     @property
