@@ -1,4 +1,4 @@
-"""The measurements behind the choices in docs/how-it-works.md: recovery, noise, rounds.
+"""The measurements behind the choices in docs/how-it-works.md: noise, rounds.
 
 OMP_NUM_THREADS=1 python benchmarks/choices.py
 """
@@ -16,27 +16,6 @@ from banded.hessian.products import loop
 from banded.hessian.verify import testify
 from banded.optimize.multipliers import AugmentedLagrangian
 from banded.problems import cartpole
-
-
-def recovery(n: int, orders: int, method: str, dtype: torch.dtype) -> float:
-    """Largest error in units of eps sqrt(H_ii H_jj), k = 2, against direct recovery in float64."""
-    torch.manual_seed(0)
-    scale = torch.logspace(0, -orders / 2, n, dtype=torch.float64)[torch.randperm(n)]
-    weights = [torch.randn(n - 2, dtype=torch.float64) for _ in range(3)]
-    x = torch.randn(n, dtype=torch.float64)
-
-    def f(x: Tensor) -> Tensor:
-        y = scale.to(x) * x
-        t = sum((w.to(x) * y[d : n - 2 + d] for d, w in enumerate(weights)), torch.zeros_like(y[2:]))
-        return (t.square() + t.cos()).sum() + y.square().sum()
-
-    exact = banded.hessian(f, x, bandwidth=2).band
-    band = banded.hessian(f, x.to(dtype), bandwidth=2, method=method).band.double()
-    size, worst = exact[0].abs().sqrt(), 0.0
-    for d in range(3):
-        error = (band - exact)[d, : n - d].abs() / (size[: n - d] * size[d:])
-        worst = max(worst, float(error.max()))
-    return worst / torch.finfo(dtype).eps
 
 
 def noise(n: int, seed: int) -> float:
@@ -71,13 +50,6 @@ def rounds(gate: float, growth: float, start: float) -> str:
 
 def main() -> None:
     torch.set_num_threads(1)
-    print(
-        "symmetric recovery, error in eps, float64 / float32, for a diagonal spread over 0, 4, 12 orders of magnitude"
-    )
-    for n in (200, 2_000, 20_000, 200_000):
-        pairs = [[recovery(n, o, "symmetric", t) for t in (torch.float64, torch.float32)] for o in (0, 4, 12)]
-        print(f"{n:8d}", *(f"{a:7.0f} /{b:5.0f}" for a, b in pairs))
-    print("direct recovery in float32:", *(f"{recovery(n, 12, 'direct', torch.float32):.1f}" for n in (200, 20_000)))
     print(
         "rounding of f: largest deviation in units of the noise,", *(f"{noise(3_000, seed):.1f}" for seed in range(4))
     )

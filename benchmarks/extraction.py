@@ -20,7 +20,8 @@ turn counts. Times are also given in units
                 in the same run; what fits in caches may come below it
 
 What a way gives differs, see peers.py; no way but banded gives value, gradient and
-band together. Set-up is all from the function to the end of the first call. Each function,
+band together. Set-up is all from the function to the end of the first call; the
+second row of asdex takes the colours of the first. Each function,
 planning and memory have processes of their own. All takes about half an hour, of which
 n = 10^5 with k = 64 takes a third; `--quick` takes less than a minute.
 """

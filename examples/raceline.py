@@ -8,10 +8,8 @@ TUMFTM racetrack database). The unknowns are the lateral offsets a_i of the
 line, one for each point, and the loss is Σ κ² ds over the closed line plus a
 logarithmic barrier at the edges, tightened in a few steps.
 
-The circuit is a closed loop, so that the first unknowns meet the last ones. Taken
-alternately from both ends (0, n - 1, 1, n - 2, …), neighbours on the loop stay
-at most two places apart, and a periodic chain of half-bandwidth 2 becomes a
-plain band of half-bandwidth 4.
+The circuit is a closed loop, so that the first unknowns meet the last ones: a
+periodic chain of half-bandwidth 2, whose band wraps round.
 """
 
 from __future__ import annotations
@@ -140,15 +138,6 @@ def squared_curvature(points: Tensor) -> Tensor:
     return (angle.square() / length).sum()
 
 
-def fold(n: int) -> Tensor:
-    """`(n,)`: where each point of a loop goes when they are taken alternately from both ends."""
-    place = torch.empty(n, dtype=torch.long)
-    half = (n + 1) // 2
-    place[:half] = 2 * torch.arange(half)
-    place[half:] = 2 * torch.arange(n - half - 1, -1, -1) + 1
-    return place
-
-
 def solve(track: Track) -> Raceline:
     """The offsets of least squared curvature within the edges.
 
@@ -156,23 +145,22 @@ def solve(track: Track) -> Raceline:
         RuntimeError: if a Newton solve ends without success; says why.
     """
     start = time.perf_counter()
-    place = fold(len(track.center))
+    offset = (track.right - track.left) / 2  # the middle, where the barrier is finite
+    weight = torch.ones(())
 
-    def loss(folded: Tensor) -> Tensor:
-        offset = folded[place]
+    def loss(offset: Tensor) -> Tensor:
         gaps = torch.log(track.right - offset) + torch.log(track.left + offset)
-        return squared_curvature(track.line(offset)) - barrier * gaps.sum()
+        return squared_curvature(track.line(offset)) - weight * gaps.sum()
 
-    folded = torch.empty_like(track.right)
-    folded[place] = (track.right - track.left) / 2  # the middle, where the barrier is finite
+    plan = banded.plan(loss, offset, bandwidth=2, periodic=True)  # a loop: its band wraps round
     iterations = 0
     for barrier in BARRIERS:
+        weight.fill_(barrier)
         # the gradient is in 1/m²: a barrier's worth per metre, to three digits
-        result = banded.minimize(loss, folded, bandwidth=4, tolerance=1e-3 * barrier, progress=False)
+        result = banded.minimize(plan, offset, tolerance=1e-3 * barrier, progress=False)
         if not result.success:
             raise RuntimeError(f"barrier {barrier:g}: {result}")
-        folded, iterations = result.x, iterations + result.iterations
-    offset = folded[place]
+        offset, iterations = result.x, iterations + result.iterations
     value = float(squared_curvature(track.line(offset)))
     return Raceline(offset, value, iterations, time.perf_counter() - start)
 

@@ -70,3 +70,29 @@ def comb_products(A: np.ndarray, spacing: int) -> Tensor:
         v[c::spacing] = 1
         rows.append(A @ v)
     return torch.tensor(np.array(rows))
+
+
+def is_star_coloring(A: np.ndarray, colors: list[int]) -> bool:
+    """Whether neighbours differ, and every path on four vertices has at least three colours."""
+    n = len(A)
+    near = [[j for j in range(n) if j != i and A[i, j]] for i in range(n)]
+    if any(colors[i] == colors[j] for i in range(n) for j in near[i]):
+        return False
+    return all(
+        len({colors[a], colors[b], colors[c], colors[d]}) >= 3
+        for b in range(n)
+        for c in near[b]
+        for a in near[b]
+        for d in near[c]
+        if len({a, b, c, d}) == 4
+    )
+
+
+def is_two_sided_coloring(A: np.ndarray, colors: list[int]) -> bool:
+    """Whether colours differ among each vertex and its neighbours before it, and among it and those behind."""
+    n = len(A)
+    return all(
+        len({colors[j] for j in side}) == len(side)
+        for i in range(n)
+        for side in ([j for j in range(i + 1) if j == i or A[i, j]], [j for j in range(i, n) if j == i or A[i, j]])
+    )

@@ -7,7 +7,8 @@ import banded
 
 SOURCE = Path(banded.__file__).parent
 LAYERS = ["errors", "checks", "canvas", "factor", "matrix", "hessian", "optimize", "problems", "plot", "cli"]
-STAGES = {"probes", "products", "recover"}
+INDICES = {"structure", "coloring", "probes", "recover", "substitute", "sparse", "arrange"}
+AUTOGRAD = {"products", "compiled", "engine", "memory"}
 
 
 def imports(path: Path) -> set[str]:
@@ -36,16 +37,23 @@ def test_hessian_and_factor_meet_only_through_matrix() -> None:
         assert not any(module.startswith("factor") for module in imports(path)), path.name
 
 
-def test_probes_products_and_recovery_do_not_know_each_other() -> None:
-    for stage in STAGES:
-        known = {module.split(".")[-1] for module in imports(SOURCE / "hessian" / f"{stage}.py")}
-        assert not known & (STAGES - {stage}), stage
+def test_indices_and_autograd_do_not_know_each_other() -> None:
+    for side, other in ((INDICES, AUTOGRAD), (AUTOGRAD, INDICES)):
+        for stage in side:
+            known = {module.split(".")[-1] for module in imports(SOURCE / "hessian" / f"{stage}.py")}
+            assert not known & other, stage
+
+
+def test_probes_and_recovery_do_not_know_each_other() -> None:
+    assert "hessian.recover" not in imports(SOURCE / "hessian" / "probes.py")
+    for stage in ("recover", "substitute"):
+        assert "hessian.probes" not in imports(SOURCE / "hessian" / f"{stage}.py")
 
 
 def test_optimize_and_hessian_know_nothing_of_pictures() -> None:
     for path in SOURCE.rglob("*.py"):
         if path.parent.name in ("optimize", "hessian", "factor"):
-            assert "matplotlib" not in path.read_text(encoding="utf-8")
+            assert "matplotlib" not in path.read_text(encoding="utf-8"), path.name
 
 
 def test_files_stay_short() -> None:

@@ -74,13 +74,6 @@ def test_a_ring_is_driven_along_its_outer_edge(raceline: ModuleType, tmp_path: P
     assert line.curvature == pytest.approx(2 * np.pi / 53, rel=2e-3)
 
 
-@pytest.mark.parametrize("n", [5, 6, 7, 20, 21])
-def test_fold_keeps_neighbours_of_the_loop_within_two_places(raceline: ModuleType, n: int) -> None:
-    place = raceline.fold(n)
-    assert sorted(place.tolist()) == list(range(n))
-    assert int((place - place.roll(1)).abs().max()) <= 2
-
-
 @pytest.mark.parametrize("n", [5, 6, 9])
 def test_tracks_of_few_points(raceline: ModuleType, tmp_path: Path, n: int) -> None:
     line = raceline.solve(raceline.read_track(ring(tmp_path / "ring.csv", n)))

@@ -1,163 +1,149 @@
-"""Which bandwidth is found, and what passes for a leak."""
-
-from typing import Any
+"""What a structure says of the matrices that it allows."""
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-import banded
-import oracles
-from banded import BandwidthError, RecoveryError
-from oracles import chain, rosenbrock
+import patterns
+from banded import Bordered, Periodic, Reordered, SymmetricBanded
+from banded.hessian.structure import WIDEST_NODE, Structure, fold, node_width, repeated
 
-CASES = [(1, 0), (7, 0), (7, 1), (12, 3), (3, 5), (60, 9)]  # (n, k); one has k >= n
-
-
-@pytest.mark.parametrize(("n", "k"), CASES)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_bandwidth_is_found(n: int, k: int, dtype: torch.dtype) -> None:
-    f, x, expected = oracles.cosines(n, k, dtype)
-    H = banded.hessian(f, x)
-    assert H.bandwidth == oracles.bandwidth(expected)
+CPU = torch.device("cpu")
 
 
-def test_bandwidth_is_found_where_second_derivatives_vanish_at_x() -> None:
-    for n in (2, 1000):
-        assert banded.hessian(rosenbrock, torch.zeros(n, dtype=torch.float64)).bandwidth == 1
+@settings(deadline=None)
+@given(patterns.structures(largest=20))
+def test_entries_are_the_cells_that_the_pattern_allows(structure: Structure) -> None:
+    entries = structure.entries(CPU).numpy()
+    m, k = structure.core, structure.bandwidth
+    assert entries.shape == (k + 1, m)
+    seen = np.zeros((m, m), dtype=bool)
+    for d, j in np.argwhere(entries):
+        seen[(j + d) % m, j] = seen[j, (j + d) % m] = True
+    np.testing.assert_array_equal(seen, patterns.allowed(structure)[:m, :m])
 
 
-def test_bandwidth_is_found_where_entries_cancel_in_sums() -> None:
-    """Rows sum to zero, so that a product with ones shows nothing."""
-    H = banded.hessian(lambda x: (x[3:] - x[:-3]).square().sum(), torch.zeros(20, dtype=torch.float64))
-    assert H.bandwidth == 3
+@settings(deadline=None)
+@given(patterns.structures(largest=20), st.integers(0, 2**31), st.sampled_from([(), (2,), (2, 3)]))
+def test_parts_are_assembled_to_the_matrix_in_the_users_order(
+    structure: Structure, seed: int, batch: tuple[int, ...]
+) -> None:
+    A = patterns.matrices(structure, seed, batch=batch)
+    order = structure.numbers(CPU).numpy()
+    along = A[..., order[:, None], order]
+    m = structure.core
+    band = np.zeros((*batch, structure.bandwidth + 1, m))
+    for d, j in np.argwhere(structure.entries(CPU).numpy()):
+        band[..., d, j] = along[..., (j + d) % m, j]
+    border, corner = (torch.from_numpy(part.copy()) for part in (along[..., m:, :m], along[..., m:, m:]))
+    H = structure.assemble(torch.from_numpy(band), *((border, corner) if structure.border else (None, None)))
+    np.testing.assert_array_equal(H.to_dense(), A)
 
 
-def test_bandwidth_is_found_next_to_a_barrier() -> None:
-    def barrier(x: Tensor) -> Tensor:
-        return -(1 - x.square()).log().sum() + (x[2:] * x[:-2]).sum()
-
-    assert banded.hessian(barrier, torch.full((30,), 0.999, dtype=torch.float64)).bandwidth == 2
-
-
-@pytest.mark.parametrize("given", [0, 1, 2])
-def test_a_band_that_is_too_narrow_is_refused_with_the_one_that_does(given: int) -> None:
-    f, x, _ = oracles.cosines(30, 3)
-    with pytest.raises(BandwidthError, match=rf"\|i - j\| > {given}, found a leak of .*bandwidth=3") as caught:
-        banded.hessian(f, x, bandwidth=given)
-    assert caught.value.needed == 3
-    assert caught.value.bandwidth == given
-    assert caught.value.leak > 0.01
+def test_simple_structures_make_simple_matrices() -> None:
+    band, border, corner = torch.ones(2, 5), torch.ones(1, 5), torch.ones(1, 1)
+    order = np.array([1, 0, 2, 3, 4])
+    assert type(patterns.structure(5, 1).assemble(band, None, None)) is SymmetricBanded
+    assert type(patterns.structure(5, 1, periodic=True).assemble(band, None, None)) is Periodic
+    assert type(patterns.structure(6, 1, border=1).assemble(band, border, corner)) is Bordered
+    assert type(patterns.structure(5, 1, order=order).assemble(band, None, None)) is Reordered
 
 
-@pytest.mark.parametrize("size", [1e-9, 1e-6, 1.0])
-def test_a_small_leak_is_a_leak(size: float) -> None:
-    def f(x: Tensor) -> Tensor:
-        return chain(x) + size * (x[4] * x[9]) ** 2
-
-    x = torch.randn(12, dtype=torch.float64)
-    with pytest.raises(BandwidthError, match="bandwidth=5"):
-        banded.hessian(f, x, bandwidth=1)
-    assert banded.hessian(f, x).bandwidth == 5
-
-
-@pytest.mark.parametrize(("dtype", "weight"), [(torch.float32, 1e6), (torch.float64, 1e15)])
-def test_stiff_rows_do_not_hide_the_others(dtype: torch.dtype, weight: float) -> None:
-    def f(x: Tensor) -> Tensor:
-        return weight * x[0] ** 2 + (x[2:] - x[1:-1]).square().sum()
-
-    x = torch.ones(6, dtype=dtype)
-    assert banded.hessian(f, x).band[1].tolist() == [0, -2, -2, -2, -2, 0]
-    with pytest.raises(BandwidthError, match="bandwidth=1"):
-        banded.hessian(f, x, bandwidth=0)
-
-
-@pytest.mark.parametrize(("dtype", "weight"), [(torch.float32, 1e6), (torch.float64, 1e14)])
-def test_symmetric_recovery_past_a_large_entry_says_that_it_lost_its_digits(dtype: torch.dtype, weight: float) -> None:
-    def f(x: Tensor) -> Tensor:
-        return x.square().sum() + weight * x[0] * x[1] + 0.3 * (x[2:] * x[1:-1]).sum()
-
-    x = torch.ones(8, dtype=dtype)
-    with pytest.raises(RecoveryError, match="method='direct'"):
-        banded.hessian(f, x, method="symmetric")
-    assert float(banded.hessian(f, x).band[1, 4]) == pytest.approx(0.3)
-
-
-def variation(x: Tensor, y: Tensor, small: float) -> Tensor:
-    """Smoothed total variation: second derivatives by cancellation of large terms."""
-    return (x - y).square().sum() + ((x[1:] - x[:-1]).square() + small).sqrt().sum()
+def test_places_invert_the_order() -> None:
+    order = np.random.default_rng(0).permutation(9)
+    structure = patterns.structure(9, 2, border=3, order=order)
+    assert structure.core == 6
+    assert structure.place is not None
+    assert [int(structure.place[unknown]) for unknown in order] == list(range(9))
+    assert structure.numbers(CPU).tolist() == order.tolist()
+    plain = patterns.structure(9, 2)
+    assert plain.place is None
+    assert plain.numbers(CPU).tolist() == list(range(9))
 
 
 @pytest.mark.parametrize(
-    ("n", "size", "small", "dtype"),
+    ("structure", "words"),
     [
-        (2000, 0.1, 1e-12, torch.float32),
-        (3000, 0.1, 1e-12, torch.float32),
-        (50, 30, 1, torch.float32),
-        (50, 1e6, 1, torch.float64),
-        (50, 0.1, 1e-18, torch.float64),
+        (patterns.structure(9, 2), "half-bandwidth 2"),
+        (patterns.structure(9, 2, periodic=True), "half-bandwidth 2, periodic"),
+        (
+            patterns.structure(9, 0, periodic=True, border=2, order=np.arange(9)[::-1]),
+            "half-bandwidth 0, periodic, border of 2, reordered",
+        ),
     ],
 )
-@pytest.mark.parametrize("given", [None, 1])
-def test_rounding_errors_of_f_are_no_leak(n: int, size: float, small: float, dtype: torch.dtype, given: int) -> None:
-    y = size * torch.randn(n, dtype=dtype)
-    assert banded.hessian(lambda x: variation(x, y, small), y, bandwidth=given).bandwidth == 1
+def test_structures_describe_themselves(structure: Structure, words: str) -> None:
+    assert str(structure) == words
 
 
-@pytest.mark.parametrize(("dtype", "weight", "n"), [(torch.float32, 3e-5, 2000), (torch.float64, 1e-11, 200)])
-def test_what_is_found_passes_the_check(dtype: torch.dtype, weight: float, n: int) -> None:
-    x = torch.ones(n, dtype=dtype)
-    assert banded.hessian(lambda x: x.square().sum() + weight * (x[3:] * x[:-3]).sum(), x).bandwidth in (0, 3)
+@given(st.integers(1, 30), st.integers(0, 6), st.integers(1, 8), st.integers(0, 2**31))
+def test_folding_looks_at_every_node(m: int, k: int, width: int, seed: int) -> None:
+    mask = np.random.default_rng(seed).random((k + 1, m)) < 0.2
+    folded = fold(mask, width)
+    assert folded.shape == (k + 1, width)
+    for d in range(k + 1):
+        for r in range(width):
+            assert folded[d, r] == any(mask[d, j] for j in range(r, m, width))
 
 
-def test_functions_that_check_their_domain() -> None:
-    def f(x: Tensor) -> Tensor:
-        assert bool((x > 0).all())
-        return (x.log() * x).sum() + (x[1:] * x[:-1]).sum()
-
-    assert banded.hessian(f, torch.full((6,), 0.01)).bandwidth == 1
-
-
-def test_no_check_no_error() -> None:
-    f, x, expected = oracles.cosines(30, 3)
-    H = banded.hessian(f, x, bandwidth=0, check=False)
-    np.testing.assert_allclose(H.diagonal(), np.diag(expected), atol=10)  # whatever leaks in
-
-
-def test_what_is_not_banded_is_refused() -> None:
-    with pytest.raises(BandwidthError, match="order the unknowns") as caught:
-        banded.hessian(lambda x: x.sum() ** 2, torch.ones(3000, dtype=torch.float64))
-    assert caught.value.needed is None
+@pytest.mark.parametrize("width", [2, 3, 5, 7, WIDEST_NODE])
+@pytest.mark.parametrize("left_over", [0, 1])
+def test_the_width_of_a_node_is_found(width: int, left_over: int) -> None:
+    rng = np.random.default_rng(width)
+    node = rng.random((2 * width, width)) < 0.3
+    node[0], node[-1], node[-1, 0] = True, False, True  # tells the nodes apart
+    mask = np.tile(node, 9)[:, : 8 * width + left_over]
+    assert node_width(mask, 1) == (width, True)
+    assert node_width(mask, width) == (width, True)
+    kept = repeated(mask, 1)
+    inside = np.add.outer(np.arange(2 * width), np.arange(mask.shape[1])) < mask.shape[1]
+    assert kept is not None
+    np.testing.assert_array_equal(kept & inside, mask & inside)
 
 
-def test_a_small_full_matrix_is_a_band_too() -> None:
-    assert banded.hessian(lambda x: x.sum() ** 2, torch.ones(20, dtype=torch.float64)).bandwidth == 19
+def test_a_uniform_band_has_nodes_of_one() -> None:
+    mask = np.repeat(np.array([[True], [False], [True]]), 40, 1)
+    assert node_width(mask, 1) == (1, True)
 
 
-def test_a_lower_precision_inside_f() -> None:
-    x = torch.linspace(0, 1, 50, dtype=torch.float64)
-    with pytest.raises(TypeError, match="expected float64 like x, got float32"):
-        banded.hessian(lambda x: rosenbrock(x.float()), x)
-    H = banded.hessian(lambda x: rosenbrock(x.float()).double(), x)  # hidden, but measured as rounding of f's own
-    assert H.bandwidth == 1
-    assert not torch.equal(H.band, banded.hessian(rosenbrock, x).band)
-    assert banded.hessian(lambda x: rosenbrock(x.double()), x.float()).dtype == torch.float32
+def test_a_width_that_is_given_is_kept() -> None:
+    assert node_width(np.ones((3, 40), dtype=bool), 5)[0] == 5
 
 
-def test_functions_that_draw_random_numbers() -> None:
-    x = torch.linspace(0, 1, 100, dtype=torch.float64)
+def test_an_entry_missing_in_one_node_is_expected_there() -> None:
+    """It vanished at the points that were seen."""
+    node = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 1], [1, 0, 0]], dtype=bool)
+    mask = np.tile(node, 20)
+    hole = mask.copy()
+    hole[3, 30] = False
+    kept = repeated(hole, 1)
+    assert kept is not None
+    np.testing.assert_array_equal(kept, mask)
 
-    def noisy(x: Tensor) -> Tensor:
-        return torch.nn.functional.dropout(x.square() * x.roll(1), 0.5).sum()
 
-    choices: list[dict[str, Any]] = [{}, {"bandwidth": 99}, {"bandwidth": 3}]
-    for options in choices:
-        with pytest.raises(RecoveryError, match=r"from one evaluation to the next.*dropout"):
-            banded.hessian(noisy, x, **options)
+def test_a_pattern_that_does_not_repeat_is_kept_as_it_is() -> None:
+    mask = np.random.default_rng(0).random((8, 300)) < 0.2
+    mask[0] = True
+    kept = repeated(mask, 1)
+    assert not node_width(mask, 1)[1]
+    assert kept is not None
+    np.testing.assert_array_equal(kept, mask)
 
 
-def test_a_hessian_that_is_nearly_full_is_pointed_out() -> None:
-    x = torch.ones(100, dtype=torch.float64)
-    with pytest.warns(RuntimeWarning, match="half-bandwidth 99 of at most 99.*Is time the first dimension"):
-        banded.plan(lambda x: x.square().sum() + x.mean() ** 2, x)
+def test_a_full_band_needs_no_mask() -> None:
+    mask = np.add.outer(np.arange(4), np.arange(20)) < 20
+    assert repeated(mask, 1) is None
+    assert repeated(np.ones((4, 20), dtype=bool), 1) is None
+    assert repeated(np.ones((1, 1), dtype=bool), 1) is None
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.data())
+def test_nothing_is_ever_left_out(m: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(0, m - 1))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**31)))
+    mask = data.draw(st.sampled_from([patterns.irregular, patterns.repeating]))(rng, k, m)
+    kept = repeated(mask, data.draw(st.integers(1, 6)))
+    assert kept is None or bool((kept | ~mask).all())

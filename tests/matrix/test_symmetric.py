@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracles
@@ -14,6 +14,7 @@ def sizes(draw: st.DrawFn) -> tuple[int, int, int]:
     return n, draw(st.integers(0, n - 1)), draw(st.integers(0, 2**31))
 
 
+@settings(deadline=None)  # the first call loads LAPACK
 @given(sizes())
 def test_algebra_matches_numpy_whatever_lies_outside_the_matrix(size: tuple[int, int, int]) -> None:
     n, k, seed = size
@@ -30,6 +31,7 @@ def test_algebra_matches_numpy_whatever_lies_outside_the_matrix(size: tuple[int,
     np.testing.assert_array_equal(SymmetricBanded.from_dense(torch.tensor(A), k).to_dense(), A)
 
 
+@settings(deadline=None)
 @given(sizes())
 def test_solve_and_logdet_match_numpy(size: tuple[int, int, int]) -> None:
     n, k, seed = size

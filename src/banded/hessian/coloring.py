@@ -88,16 +88,12 @@ def _search(structure: Structure, plain: Coloring, color: Greedy, device: torch.
     else:
         folded = fold(mask, width)
         graphs = [_ring_graph(folded, length) for length in _lengths(structure, width)]
-    best: Sequence[int] | None = None
-    count = plain.count
-    for graph in graphs:
-        for colors in _trials(graph, color):
-            if max(colors) + 1 < count:
-                best, count = colors, max(colors) + 1
-    if best is None:
+    every = (colors[: structure.core] for graph in graphs for colors in _trials(graph, color))
+    best = min(every, key=lambda colors: len(set(colors)), default=[])
+    used, table = torch.tensor(best, dtype=torch.long, device=device).unique(return_inverse=True)
+    if not best or len(used) >= plain.count:
         return plain
-    table = torch.tensor(best, device=device)
-    return Coloring(table.repeat(-(-structure.core // len(table)))[: structure.core], count, plain=False)
+    return Coloring(table.repeat(-(-structure.core // len(table)))[: structure.core], len(used), plain=False)
 
 
 def _lengths(structure: Structure, width: int) -> list[int]:

@@ -5,6 +5,7 @@ through it fails or is wrong (pytorch #91469, #154284).
 """
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from banded.hessian.products import Engine, Function
 
 # All plans of a process compile one code object, each for its own function, and anew when a number that f reads changes
 RECOMPILE_LIMIT = 1000
-# Vectors of 512 bits make the compiler's loops over the few unknowns of a node slower by half than ones of 256
-OPTIONS = {"cpp.simdlen": 256, "size_asserts": False}
+NODE = 16  # entries of a last dimension that vectors of 512 bits would have to mask: scalar loops are twice as fast
+SCALAR = {"cpp.simdlen": 256}
 
 
 def compiled(f: Function) -> Engine:
@@ -42,7 +43,7 @@ def compiled(f: Function) -> Engine:
 
     def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with torch.no_grad():
-            value, gradient, products = run(x.detach(), probes)
+            value, gradient, products = run(x.detach().clone(), probes)  # f may write into its argument
         return value, gradient, products
 
     return engine
@@ -55,9 +56,8 @@ def compile_value(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def _compile(function: Callable[..., Any], backend: Any) -> Callable[..., Any]:
     compile: Any = torch.compile  # whose type stubs lack recompile_limit
-    options = {"options": OPTIONS} if backend == "inductor" else {}
     run: Callable[..., Any] = compile(
-        function, backend=backend, fullgraph=True, dynamic=False, recompile_limit=RECOMPILE_LIMIT, **options
+        function, backend=backend, fullgraph=True, dynamic=False, recompile_limit=RECOMPILE_LIMIT
     )
     return run
 
@@ -69,11 +69,24 @@ def _backend(graph: GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
     sine once for each probe. What the graph returns, it stores.
     """
     probes = [i for i, node in enumerate(_placeholders(graph)) if "probes" in node.name]
-    flat = make_fx(graph, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
+    flat = make_fx(graph)(*inputs)  # inputs carry no sizes that could change
     flat.graph.eliminate_dead_code()
     results = _expose(flat, [_placeholders(flat)[i] for i in probes])
-    run: Any = torch._inductor.compile(flat, list(inputs), options=OPTIONS)
+    run: Any = torch._inductor.compile(flat, list(inputs), options=_options(flat))
     return lambda *arguments: run(*arguments)[:results]
+
+
+def _options(graph: GraphModule) -> dict[str, Any]:
+    """By whether most numbers lie in rows as short as a node, or in long ones."""
+    short = long = 0
+    for node in graph.graph.nodes:
+        value = node.meta.get("val", node.meta.get("tensor_meta"))
+        shape = getattr(value, "shape", ())
+        if len(shape) > 1 and 1 < shape[-1] < NODE:
+            short += prod(shape)
+        elif shape:
+            long += prod(shape)
+    return {"size_asserts": False, **(SCALAR if short > long else {})}
 
 
 def _placeholders(graph: GraphModule) -> list[Node]:

@@ -13,7 +13,7 @@ from banded.hessian.extraction import extraction
 from banded.hessian.layout import Layout
 from banded.hessian.probes import gaussian
 from banded.hessian.sparse import find_entries
-from banded.hessian.structure import Structure, repeated
+from banded.hessian.structure import Structure, fold, repeated
 from banded.hessian.verify import Products, Witness, testify
 from banded.matrix import Matrix
 
@@ -48,18 +48,21 @@ def detect(products: Products, given: list[Tensor], layout: Layout, generator: t
     for widest, groups in (*LADDER, (None, 0)):
         seed = int(torch.randint(2**31, (), generator=generator))
         found = _band(products, points, start, widest, seed)
+        if found is None:
+            arranged = _any_order(products, points, start, groups)
+            if arranged is not None and arranged.bandwidth <= _limit(
+                arranged.core
+            ):  # in its order, the band is held against the products as any other
+                found = _band(products, points, arranged, 4 * max(1, arranged.bandwidth), seed)
         if found is not None:
             return _narrowed(found, layout)
-        found = _any_order(products, points, start, groups)
-        if found is not None:
-            return found
     raise AssertionError("the last look for a band finds one or raises")
 
 
 def _band(
     products: Products, points: list[Tensor], start: Structure, widest: int | None, seed: int
 ) -> Structure | None:
-    """The band in the order given, or None where it is wider than `widest`."""
+    """The band, or loop, in the order given, from its bandwidth on, or None where it is wider than `widest`."""
     generator = torch.Generator().manual_seed(seed)
     structure, seen = start, []
     for point in points:
@@ -68,18 +71,25 @@ def _band(
             following = _next_bandwidth(structure.bandwidth, structure.core, leak)
             if widest is not None and following > widest and structure.bandwidth < widest:
                 following = widest
-            if widest is not None and following > widest:
+            if (widest is not None and following > widest) or not _fits(structure, following):
                 return None
             structure = replace(structure, bandwidth=following)
-        if witness.is_doubtful(H) and structure.bandwidth < structure.core - 1:
-            wider = min(max(1, 2 * structure.bandwidth), structure.core - 1)  # look once at what noise may hide
-            H = read_directly(replace(structure, bandwidth=wider), products, point)
+        wider = min(max(1, 2 * structure.bandwidth), structure.core - 1)
+        if wider > structure.bandwidth and _fits(structure, wider) and witness.is_doubtful(H):
+            H = read_directly(replace(structure, bandwidth=wider), products, point)  # what noise may hide
         seen.append(_significant(witness, H, structure))
-    rows = max(len(mask) for mask in seen)
-    mask = np.zeros((rows, structure.core), dtype=bool)
-    for one in seen:
-        mask[: len(one)] |= one
+    masks = np.zeros((len(seen), max(map(len, seen)), structure.core), dtype=bool)
+    for padded, one in zip(masks, seen, strict=True):
+        padded[: len(one)] = one
+    mask: np.ndarray = np.asarray(masks.any(0))
+    if (masks[[0, -1]] != mask).any():  # entries come and go (hinges): each node may have what another has
+        mask = np.tile(fold(mask, structure.width), -(-structure.core // structure.width))[:, : structure.core]
     return _masked(structure, mask)
+
+
+def _fits(structure: Structure, bandwidth: int) -> bool:
+    """Whether a band so wide does not meet itself on the other side of the loop."""
+    return not structure.periodic or 2 * bandwidth < structure.core
 
 
 def _masked(structure: Structure, mask: np.ndarray) -> Structure:
@@ -93,7 +103,8 @@ def _masked(structure: Structure, mask: np.ndarray) -> Structure:
 
 def _narrowed(structure: Structure, layout: Layout) -> Structure:
     """With the unknowns within a node in the order that suits them, where leaves of a tree make up a node."""
-    if layout.is_tensor or layout.width == 1 or structure.mask is None:
+    natural = structure.width > 1 and structure.border == len(layout.border) and not structure.periodic
+    if layout.is_tensor or not natural or structure.mask is None:
         return structure
     mask = structure.mask.cpu().numpy()
     columns = best_columns(mask, layout.width)
@@ -104,17 +115,15 @@ def _narrowed(structure: Structure, layout: Layout) -> Structure:
 
 
 def _ordered(structure: Structure, row: np.ndarray, column: np.ndarray, order: Tensor | None) -> Structure:
-    """The structure with the given entries, in the user's numbers, in another order."""
+    """The structure, no loop, with the given entries, in the user's numbers, in another order."""
     new = replace(structure, order=order, mask=None)
     place = new.numbers(torch.device("cpu")).argsort().numpy()
     i, j, m = place[row], place[column], new.core
     inside = (i < m) & (j < m)
     i, j = i[inside], j[inside]
-    d = (i - j) % m if new.periodic else np.abs(i - j)
-    low = np.where(d > m // 2, i, j) if new.periodic else np.minimum(i, j)
-    d = np.minimum(d, m - d) if new.periodic else d
+    d = np.abs(i - j)
     mask = np.zeros((int(d.max(initial=0)) + 1, m), dtype=bool)
-    mask[d, low] = True
+    mask[d, np.minimum(i, j)] = True
     return _masked(new, mask)
 
 
@@ -125,7 +134,7 @@ def _inside(mask: np.ndarray) -> np.ndarray:
 
 
 def _any_order(products: Products, points: list[Tensor], start: Structure, groups: int) -> Structure | None:
-    """A structure from the entries of the core, in whatever order, or None where they are too many."""
+    """An order with the band, loop and border there, from the entries of the core, or None where they are too many."""
     core = start.numbers(points[0].device)[: start.core]
     rows, columns, dense = [], [], np.zeros(0, dtype=np.int64)
     for point in points:
@@ -141,7 +150,7 @@ def _any_order(products: Products, points: list[Tensor], start: Structure, group
     named = start.numbers(torch.device("cpu")).numpy()[start.core :]
     order = torch.from_numpy(np.concatenate([numbers[found.order], named]))
     natural = torch.equal(order, torch.arange(start.n))
-    structure = replace(
+    return replace(
         start,
         bandwidth=found.bandwidth,
         periodic=found.periodic,
@@ -149,7 +158,6 @@ def _any_order(products: Products, points: list[Tensor], start: Structure, group
         order=None if natural else order.to(points[0].device),
         width=start.width if bool((found.order[:-1] < found.order[1:]).all()) else 1,
     )
-    return _ordered(structure, numbers[row], numbers[column], structure.order)
 
 
 def _significant(witness: Witness, H: Matrix, structure: Structure) -> np.ndarray:
@@ -168,12 +176,13 @@ def _above(H: Matrix, structure: Structure, tolerance: float, noise: Tensor) -> 
     least = torch.maximum(tolerance * H.row_sums(), noise)[structure.numbers(H.device)[: structure.core]]
     size = H.band.abs()
     k, m = H.bandwidth, structure.core
-    behind = torch.nn.functional.pad(least, (0, k), value=float("inf")).unfold(0, m, 1)
+    beyond = least[:k] if structure.periodic else torch.full_like(least[:k], float("inf"))
+    behind = torch.cat([least, beyond]).unfold(0, m, 1)
     return size > torch.minimum(least, behind[: k + 1])
 
 
 def _next_bandwidth(bandwidth: int, n: int, leak: float) -> int:
-    limit = n - 1 if n <= DENSE else WIDEST
+    limit = _limit(n)
     if bandwidth == n - 1:
         raise RecoveryError(
             f"f: expected derivatives that agree with each other to the precision of x, found that a full matrix of "
@@ -190,6 +199,10 @@ def _next_bandwidth(bandwidth: int, n: int, leak: float) -> int:
             needed=None,
         )
     return min(max(1, 2 * bandwidth), limit)
+
+
+def _limit(n: int) -> int:
+    return n - 1 if n <= DENSE else WIDEST
 
 
 def random_point(products: Products, x: Tensor, generator: torch.Generator) -> Tensor:

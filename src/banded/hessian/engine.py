@@ -11,7 +11,7 @@ from banded.hessian.compiled import compile_value, compiled
 from banded.hessian.memory import peak_bytes
 from banded.hessian.products import Engine, Function, batched, loop, over_batch, replicated, value_of
 
-TANGENTS = 2**21  # entries of the tangents in one vectorised pass, beyond which it gains nothing
+TANGENTS = 2**17  # entries of the vectors in one vectorised pass, beyond which it gains nothing over the loop
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def _over_batch(f: Function, x: Tensor, dims: int) -> tuple[Function, str]:
 def _rows(slow: Engine, x: Tensor, memory: int) -> tuple[int, str]:
     """How many probes fit into one pass."""
     rows = max(1, TANGENTS // x.numel())
-    if rows * x.numel() < TANGENTS // 8:
-        return rows, ""
+    if rows == 1:
+        return 1, ", one by one: n is large"
     one = x.new_ones(1, x.shape[-1])
     fit = max(1, memory // max(1, peak_bytes(lambda: slow(x, one))))
     return (rows, "") if rows <= fit else (fit, f", {fit} at a time to keep within {memory / 2**20:.0f} MiB")

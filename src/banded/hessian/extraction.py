@@ -14,7 +14,7 @@ from banded.matrix import Matrix
 
 METHODS = ("direct", "symmetric", "fourier", "random", "auto")
 OVERSAMPLING = 4  # random probes more than colours, which average and check
-WORTH = 2**18  # entries of products saved, from which symmetry pays for its longer recovery
+WORTH = 2**15  # entries of products saved, from which symmetry pays for its longer recovery
 AGREEMENT = 1e3  # eps by which the two ends of a chain may disagree, where "auto" chooses
 
 
@@ -66,9 +66,9 @@ class Extraction:
         core = products[..., : products.shape[-2] - self.structure.border, :]
         return self.recovery.gap(core, H.band)
 
-    def rescaled(self, H: Matrix) -> "Extraction | None":
-        """One with probes of the size that H asks for, where those of this one cost digits."""
-        recovery = self.recovery.rescaled(H.band)
+    def rescaled(self, H: Matrix, spread: float | None = None) -> "Extraction | None":
+        """One with probes of the size that H asks for, where those of this one cost digits, `spread` at least."""
+        recovery = self.recovery.rescaled(H.band) if spread is None else self.recovery.rescaled(H.band, spread)
         return None if recovery is None else replace(self, recovery=recovery)
 
 
@@ -107,6 +107,8 @@ def _choose(structure: Structure, like: Tensor, *, compiled: bool) -> tuple[str,
         return "direct", "on a loop, symmetry saves no products"
     direct, symmetric = (color(structure, like.device).count for color in (for_direct, for_symmetric))
     saved = direct - symmetric
+    if saved <= 0:
+        return "direct", "symmetry saves no products"
     if saved * structure.n < WORTH:
         return "direct", f"{saved} products fewer would not pay for substitution"
     if compiled and 2 * saved <= structure.bandwidth + 1:

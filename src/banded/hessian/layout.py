@@ -1,5 +1,6 @@
 """Where the unknowns of a pytree lie in one vector, and which of them belong to which node of the chain."""
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -146,6 +147,8 @@ def layout(tree: Tree, border: Sequence[str | int] | None, batch_dims: int) -> L
         TypeError: for leaves that are no float32 or float64 tensors, or of different dtypes.
         ValueError: for empty leaves, devices or first dimensions that disagree, and borders that do not exist.
     """
+    if batch_dims < 0:
+        raise ValueError(f"batch_dims: expected a number of leading dimensions, 0 or more, got {batch_dims}")
     paths, spec = pytree.tree_flatten_with_path(tree)
     if not paths:
         raise ValueError("x: expected at least one tensor of unknowns, got an empty pytree")
@@ -181,14 +184,15 @@ def flat(f: Callable[[Any], Value], where: Layout) -> Callable[[Tensor], Value]:
 def _border(
     spec: Any, names: Sequence[str], shapes: Sequence[torch.Size], border: Sequence[str | int] | None
 ) -> tuple[int, ...]:
-    wanted = [border] if isinstance(border, (str, int)) else list(border or ())
+    wanted = [border] if isinstance(border, (str, int)) else [] if border is None else list(border)
     if spec.is_leaf():
         n = prod(shapes[0])
         numbers: set[int] = set()
         for number in wanted:
-            if isinstance(number, (bool, str)) or not -n <= number < n:
+            whole = _whole(number)
+            if whole is None or not -n <= whole < n:
                 raise ValueError(f"border: expected numbers of unknowns from 0 to {n - 1}, got {number!r}")
-            numbers.add(number % n)
+            numbers.add(whole % n)
         return tuple(sorted(numbers))
     found: list[int] = []
     matched = set()
@@ -203,6 +207,13 @@ def _border(
     if missing:
         raise ValueError(f"border: expected names among {', '.join(names)}, got {missing[0]!r}")
     return tuple(found)
+
+
+def _whole(number: object) -> int | None:
+    try:
+        return None if isinstance(number, bool) else operator.index(number)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def _check_time(made: Layout) -> None:

@@ -1,10 +1,10 @@
 """How much memory a computation takes at its peak."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, UntypedStorage
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
@@ -26,14 +26,17 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        known = {one.untyped_storage()._cdata for one in args if isinstance(one, Tensor)}
-        for one in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(one, Tensor) and one.untyped_storage()._cdata not in known:
-                size = one.untyped_storage().nbytes()
-                self.alive += size
+        known = {storage._cdata for storage in _storages((*args, *(kwargs or {}).values()))}
+        for storage in _storages(result if isinstance(result, (tuple, list)) else (result,)):
+            if storage._cdata not in known:
+                self.alive += storage.nbytes()
                 self.peak = max(self.peak, self.alive)
-                weakref.finalize(one, self._free, size)
+                weakref.finalize(storage, self._free, storage.nbytes())  # a graph may keep it longer than its tensor
         return result
 
     def _free(self, size: int) -> None:
         self.alive -= size
+
+
+def _storages(values: Iterable[object]) -> Iterator[UntypedStorage]:
+    return (value.untyped_storage() for value in values if isinstance(value, Tensor))

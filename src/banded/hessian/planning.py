@@ -25,6 +25,7 @@ from banded.matrix import Matrix
 
 SMALL = 64  # unknowns up to which a full matrix is nothing to warn of
 MEMORY = 2**29  # bytes
+UNEVEN = 16  # spread of the diagonal from which probes are scaled at once, which later costs products
 
 
 def plan(
@@ -230,7 +231,7 @@ def _settled(made: Plan, origin: _Origin) -> tuple[Plan, Matrix]:
 
 def _others(made: Plan, read: Extraction, H: Matrix) -> Iterator[Extraction | None]:
     """What to try, until it explains the witness: the recovery there is (None), and what may be more exact."""
-    scaled = read.rescaled(H)
+    scaled = read.rescaled(H, UNEVEN)
     yield scaled
     recovery = (scaled or read).recovery
     if not isinstance(recovery, Symmetric):

@@ -25,13 +25,17 @@ def batched(f: Function, rows: int) -> Engine:
     def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with _recording():
             x, value, gradient = _gradient(f, x)
-            chunks = torch.split(_for_each(probes, x), rows)
-            if rows == 1:
-                products = [_backward(gradient, x, chunk[0])[None] for chunk in chunks]
+            vectors = _for_each(probes, x)
+            if 1 < len(probes) <= rows:
+                products = _backward(gradient, x, vectors, is_grads_batched=True).detach()
             else:
-                products = [_backward(gradient, x, chunk, is_grads_batched=True) for chunk in chunks]
-        whole = products[0] if len(products) == 1 else torch.cat(products)
-        return value.detach(), gradient.detach(), whole.detach().movedim(0, -2)
+                products = torch.empty(vectors.shape, dtype=x.dtype, device=x.device)
+                for chunk, place in zip(vectors.split(rows), products.split(rows), strict=True):
+                    if rows == 1:
+                        place[0] = _backward(gradient, x, chunk[0])
+                    else:
+                        place.copy_(_backward(gradient, x, chunk, is_grads_batched=True))
+        return value.detach(), gradient.detach(), products.movedim(0, -2)
 
     return engine
 

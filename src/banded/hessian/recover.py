@@ -36,7 +36,7 @@ class Recovery(Protocol):
         """How far redundant equations disagree, relative to sqrt(|H_ii H_jj|): an error estimate, or None."""
         ...
 
-    def rescaled(self, band: Tensor) -> "Recovery | None":
+    def rescaled(self, band: Tensor, spread: float = ...) -> "Recovery | None":
         """The recovery to repeat with, where the scale of H takes digits from this one; else None."""
         ...
 
@@ -71,14 +71,19 @@ class Direct:
         self.coloring = coloring
         self._n = structure.n
         entries = structure.entries(device)
-        here, there = _readings(structure, coloring, device)
-        if not coloring.plain:
-            alone = _alone(structure, coloring, entries)
-            if not bool((alone[0] | alone[1] | ~entries).all()):
-                raise AssertionError("the colouring does not separate the entries")
-            here, there = torch.where(alone[0], here, there), torch.where(alone[1], there, here)
-        self._index = _compact(here.mT, coloring.count * self._n)
-        self._other = _compact(there.mT, coloring.count * self._n) if average else None
+        self._index = _reading(structure, coloring, device, lower=True)
+        self._other = None
+        if average or not coloring.plain:
+            other = _reading(structure, coloring, device, lower=False)
+            if not coloring.plain:
+                lower, upper = _alone(structure, coloring, entries)
+                if not bool((lower | upper | ~entries).all()):
+                    raise AssertionError("the colouring does not separate the entries")
+                self._index, other = (
+                    torch.where(lower.mT, self._index, other),
+                    torch.where(upper.mT, other, self._index),
+                )
+            self._other = other if average else None
         self._empty = ~entries.mT.contiguous()
 
     def __call__(self, products: Tensor) -> Tensor:
@@ -92,7 +97,7 @@ class Direct:
         """None: nothing is read twice."""
         return
 
-    def rescaled(self, band: Tensor) -> None:
+    def rescaled(self, band: Tensor, spread: float = 0) -> None:
         """Never: no two entries are added."""
         return
 
@@ -139,7 +144,7 @@ class Mixed:
         size = products.abs().amax(-2)
         return float((residual / torch.where(size > 0, size, 1)).max())
 
-    def rescaled(self, band: Tensor) -> None:
+    def rescaled(self, band: Tensor, spread: float = 0) -> None:
         """Never."""
         return
 
@@ -175,29 +180,33 @@ def take(products: Tensor, positions: Tensor) -> Tensor:
     )
 
 
-def _compact(positions: Tensor, limit: int) -> Tensor:
-    """In half the memory, where the numbers allow it."""
-    return positions.to(torch.int32 if limit < 2**31 else torch.int64).contiguous()
+def _reading(structure: Structure, coloring: Coloring, device: torch.device, *, lower: bool) -> Tensor:
+    """`(m, k + 1)`: flat positions in the products of all cells: row i under the colour of j, or row j under that of i.
+
+    Diagonal by diagonal, and in few bytes, for it is as large as the band.
+    """
+    column, number = torch.arange(structure.core, device=device), structure.numbers(device)
+    fits = coloring.count * structure.n < 2**31
+    positions = torch.empty(
+        structure.core, structure.bandwidth + 1, dtype=torch.int32 if fits else torch.int64, device=device
+    )
+    for d in range(structure.bandwidth + 1):
+        row = (column + d) % structure.core
+        shows, at = (row, column) if lower else (column, row)
+        positions[:, d] = coloring.colors[at] * structure.n + number[shows]
+    return positions
 
 
-def rows_and_columns(structure: Structure, device: torch.device) -> tuple[Tensor, Tensor]:
+def _rows_and_columns(structure: Structure, device: torch.device) -> tuple[Tensor, Tensor]:
     """`(k + 1, m)` each: the places that the cells of the band stand for; what lies outside is wrapped."""
     column = torch.arange(structure.core, device=device)
     row = (column + torch.arange(structure.bandwidth + 1, device=device)[:, None]) % structure.core
     return row, column.expand_as(row)
 
 
-def _readings(structure: Structure, coloring: Coloring, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Flat positions in the products of every cell: row i under the colour of j, and row j under that of i."""
-    row, column = rows_and_columns(structure, device)
-    number = structure.numbers(device)
-    n, colors = structure.n, coloring.colors
-    return colors[column] * n + number[row], colors[row] * n + number[column]
-
-
 def _alone(structure: Structure, coloring: Coloring, entries: Tensor) -> tuple[Tensor, Tensor]:
     """Whether each cell is the only one of its colour in its row, in the lower and in the upper triangle."""
-    row, column = rows_and_columns(structure, entries.device)
+    row, column = _rows_and_columns(structure, entries.device)
     c, colors = coloring.count, coloring.colors
     below, above = row * c + colors[column], column * c + colors[row]
     seen = torch.zeros(structure.core * c, dtype=torch.int32, device=entries.device)

@@ -56,23 +56,27 @@ def find_entries(products: Products, x: Tensor, numbers: Tensor, groups: int, se
         weights = np.stack([np.ones(m), 1 + np.arange(m) / m, rng.uniform(0.5, 1.5, m)])
         probes = np.zeros((groups, 3, m))
         probes[group, :, np.arange(m)] = weights.T
-        whole = torch.zeros(3 * groups, x.shape[-1], dtype=x.dtype, device=x.device)
-        whole[:, numbers] = torch.from_numpy(probes.reshape(-1, m)).to(x)
+        control = rng.standard_normal((1, m))
+        every = np.concatenate([probes.reshape(-1, m), control])
+        whole = torch.zeros(len(every), x.shape[-1], dtype=x.dtype, device=x.device)
+        whole[:, numbers] = torch.from_numpy(every).to(x)
         shown = products(x, whole)[:, numbers].double().cpu().numpy()
-        scale = np.abs(shown[::3]).sum(0)
-        rest = (shown - (known @ probes.reshape(-1, m).T).T).reshape(groups, 3, m)
+        scale = np.abs(shown[:-1:3]).sum(0)
+        rest = (shown - (known @ every.T).T)[:-1].reshape(groups, 3, m)
         g, i, j, value = _decode(rest, scale, group, weights[2], tolerance)
         explained = np.abs(rest[:, 0]) <= tolerance * scale
         explained[g, i] = True
         dense = ~explained.all(0)
         known = _with(known, i, j, value)
-        if not len(i) or not dense.any():
+        wrong = np.abs(shown[-1] - known @ control[0]) > tolerance * scale
+        if not len(i) or not (dense | wrong).any():
             break
     unexplained = np.nonzero(dense)[0]
     if len(unexplained) > min(DENSE, m // 4):
         return None
-    row, column = known.nonzero()
-    return Entries(row, column, unexplained)
+    found = known.tocoo()
+    there = np.abs(found.data) > tolerance * np.minimum(scale[found.row], scale[found.col])
+    return Entries(found.row[there], found.col[there], unexplained)
 
 
 def _decode(
@@ -91,12 +95,10 @@ def _decode(
 
 
 def _with(known: csr_array, i: np.ndarray, j: np.ndarray, value: np.ndarray) -> csr_array:
-    """The entries added that are new, each in both triangles."""
+    """The entries added, each once in both triangles; one that was mistaken is found again with the other sign."""
     m = known.shape[0]
     keys, first = np.unique(np.minimum(i, j) * m + np.maximum(i, j), return_index=True)
-    old = known.tocoo()
-    new = ~np.isin(keys, old.row.astype(np.int64) * m + old.col)
-    low, high, value = keys[new] // m, keys[new] % m, value[first][new]
+    low, high, value = keys // m, keys % m, value[first]
     off = low != high
     rows, columns = np.concatenate([low, high[off]]), np.concatenate([high, low[off]])
     added: csr_array = known + csr_array((np.concatenate([value, value[off]]), (rows, columns)), shape=(m, m))

@@ -9,7 +9,8 @@ from banded.hessian.coloring import Coloring
 from banded.hessian.recover import take
 from banded.hessian.structure import Structure
 
-SPREAD = 1e4  # of the diagonal, that may cost as many units of the last place
+SPREAD = 1e4  # of the diagonal, beyond which products are made anew for their last digits
+NOISE = 1e3  # eps of the largest entry, below which another may be nothing but rounding errors
 RANGE = {torch.float32: 50, torch.float64: 400}  # binary orders that damping may span
 
 
@@ -83,11 +84,11 @@ class Symmetric:
         values[..., -1] = 0
         return values.index_select(len(batch), sums.cells.reshape(-1)).reshape(*batch, *sums.cells.shape).mT
 
-    def gap(self, products: Tensor, band: Tensor) -> float:
-        """The largest residual of the equations left over, relative to sqrt(|H_ii H_jj|)."""
+    def gap(self, products: Tensor, band: Tensor) -> float | None:
+        """The largest residual of the equations left over, relative to sqrt(|H_ii H_jj|); None without any."""
         sums, batch = self._sums, products.shape[:-2]
         if not sums.spare.shape[1]:
-            return 0.0
+            return None
         position, row, column, here, other = sums.spare
         cells = torch.nn.functional.pad(band.mT.reshape(*batch, -1), (0, 1))
         shown = take(products, position)
@@ -105,26 +106,30 @@ class Symmetric:
         """One whose probes do not rise, for functions that mix far unknowns on the way."""
         return Symmetric(self._structure, self.coloring, self._like, self._size, damped=False, sums=self._sums)
 
-    def rescaled(self, band: Tensor) -> "Symmetric | None":
-        """One with W from the diagonal of H, where that spreads too far for this one's."""
-        diagonal = band[..., 0, :].abs()
-        if diagonal.ndim > 1:
-            diagonal = diagonal.reshape(-1, self._structure.core).amax(0)
-        scaled = diagonal if self._size is None else diagonal / self._size
-        least, most = torch.stack(torch.aminmax(scaled)).tolist()
-        if most <= SPREAD * least or not 0 < most < float("inf"):
+    def rescaled(self, band: Tensor, spread: float = SPREAD) -> "Symmetric | None":
+        """One with W from the sizes of H, where these spread too far for this one's."""
+        problems = band.reshape(-1, *band.shape[-2:])
+        if not self._is_uneven(problems[:, 0].abs().amax(0), spread):  # mostly the diagonal says enough
             return None
-        present = scaled > 0
-        if most <= SPREAD * float(scaled[present].min()):
+        size = _sizes(problems.abs().amax(0))
+        if not self._is_uneven(size, spread):
             return None
-        size = torch.where(present, diagonal, diagonal[scaled.argmax()])
+        most = size[(size if self._size is None else size / self._size).argmax()]
+        size = torch.where(size > 0, size, most)
         return Symmetric(self._structure, self.coloring, self._like, size, damped=self._damped, sums=self._sums)
+
+    def _is_uneven(self, size: Tensor, spread: float) -> bool:
+        scaled = size if self._size is None else size / self._size
+        least, most = torch.stack(torch.aminmax(scaled)).tolist()
+        if most <= spread * least or not 0 < most < float("inf"):
+            return False
+        return most > spread * float(scaled[scaled > 0].min())
 
     def sources(self) -> Tensor:
         """`(k + 1, m)`: the colour under which each cell of the band is read, -1 where it is zero."""
         sums, n = self._sums, self._structure.n
-        places = torch.cat([sums.positions.long() // n, sums.diagonal.long() // n, torch.full((1,), -1)])
-        return places.cpu()[sums.cells.cpu().long()].mT
+        places = torch.cat([sums.positions.cpu().long() // n, sums.diagonal.cpu().long() // n, torch.full((1,), -1)])
+        return places[sums.cells.cpu().long()].mT
 
     def links(self) -> Tensor:
         """`(4, L)`: d and j of the cells that others are subtracted from, and of these others."""
@@ -178,6 +183,26 @@ class Sums:
     further: Tensor
 
 
+def _sizes(entries: Tensor) -> Tensor:
+    """`(m,)`: |H_ii|, and where entries beside it ask for more, H_ij² over the largest in row j, from |H| `(k + 1, m)`.
+
+    In a positive definite matrix none do. In others a diagonal near zero would
+    raise its row, and with it the rounding errors of all that is found after it.
+    """
+    diagonal, m = entries[0], entries.shape[1]
+    clear = torch.where(entries > NOISE * torch.finfo(entries.dtype).eps * entries.max(), entries, 0)
+    pairs = []
+    for d in range(1, len(entries)):
+        pairs += [(clear[d, : m - d], slice(m - d), slice(d, m)), (clear[d, : m - d], slice(d, m), slice(m - d))]
+    largest, size = diagonal.clone(), diagonal.clone()
+    for entry, here, _ in pairs:
+        largest[here] = torch.maximum(largest[here], entry)
+    for entry, here, there in pairs:
+        share = entry / torch.where(entry > 0, largest[there], 1)
+        size[here] = torch.maximum(size[here], share * entry)
+    return size
+
+
 def _weights(
     structure: Structure, coloring: Coloring, like: Tensor, size: Tensor | None, damped: bool
 ) -> Tensor | None:
@@ -200,8 +225,9 @@ def _sums(structure: Structure, coloring: Coloring, device: torch.device) -> Sum
     row = column + d
     m, c, colors, rows = structure.core, coloring.count, coloring.colors, structure.bandwidth + 1
     behind, before = column * c + colors[row], row * c + colors[column]
-    for keys in (behind, before, torch.arange(m, device=device) * c + colors):
-        if len(keys) and int(torch.bincount(keys).max()) > 1:
+    diagonal = torch.arange(m, device=device) * c + colors
+    for keys in (behind, before):
+        if int(torch.bincount(torch.cat([keys, diagonal])).max()) > 1:
             raise AssertionError("the colouring does not make chains of the entries")
     entry = torch.arange(len(column), device=device)
     previous = torch.full((m * c,), -1, device=device).index_copy_(0, before, entry)[behind]
