@@ -33,7 +33,8 @@ def bordered(f: Function, where: list[int]) -> Function:
         inside = torch.tensor([i for i in range(len(x)) if i not in where])
         shared = x[where]
         rest = x[inside]
-        return f(rest) + (shared[:, None] * rest.cos()).sum() + shared.prod().sin() + shared.square().sum()
+        own: Tensor = f(rest)
+        return own + (shared[:, None] * rest.cos()).sum() + shared.prod().sin() + shared.square().sum()
 
     return whole
 

@@ -106,7 +106,8 @@ def scatter(x: Tensor) -> Tensor:
 def linear_systems(x: Tensor) -> Tensor:
     nodes = x.reshape(-1, 3)
     matrices = 3 * torch.eye(3, dtype=x.dtype) + 0.1 * nodes[:-1, :, None] * nodes[:-1, None, :]
-    return torch.linalg.solve(matrices, nodes[1:, :, None]).square().sum()
+    solved: Tensor = torch.linalg.solve(matrices, nodes[1:, :, None]).square().sum()
+    return solved
 
 
 def einsum(x: Tensor) -> Tensor:

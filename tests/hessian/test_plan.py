@@ -1,6 +1,10 @@
+import copy
+import os
+import pickle
+import subprocess
 import sys
 import warnings
-from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +14,16 @@ from torch import Tensor
 
 import banded
 import oracles
-from banded import NonFiniteError, RecoveryError
+from banded import BandwidthError, RecoveryError
 from banded.hessian.products import Engine, Function, loop
 from oracles import chain, rosenbrock
 
 CASES = [(1, 0), (7, 0), (7, 1), (12, 3), (3, 5), (60, 9)]  # (n, k); one has k >= n
-METHODS = ["direct", "symmetric"]
+METHODS = ["direct", "symmetric", "fourier", "random", "auto"]
+
+
+def shared(x: dict[str, Tensor]) -> Tensor:
+    return rosenbrock(x["a"]) + (x["a"] * x["b"]).sin().sum()
 
 
 def test_the_origin_to_the_digit() -> None:
@@ -62,12 +70,14 @@ def test_unknowns_of_any_shape_are_numbered_row_by_row() -> None:
 def test_plan_is_made_once_and_evaluated_anywhere(method: str) -> None:
     x = torch.zeros(50, dtype=torch.float64)
     plan = banded.plan(rosenbrock, x, method=method)
-    assert plan.products == (3 if method == "direct" else 2)
+    assert plan.products == {"symmetric": 2, "random": 7}.get(method, 3)
     for _ in range(3):
         x = torch.randn(50, dtype=torch.float64)
         dense: Any = torch.func.hessian(rosenbrock)(x)
         torch.testing.assert_close(plan(x)[2].to_dense(), dense, rtol=1e-9, atol=1e-9)
-    assert f"50 unknowns, half-bandwidth 1: {plan.products} products ({method}), batched" in str(plan)
+    assert f"50 unknowns, half-bandwidth 1: {plan.products} products ({plan.method}" in str(plan)
+    assert plan.method == ("direct" if method == "auto" else method)
+    assert (plan.engine, plan.n, plan.bandwidth, plan.border) == ("batched", 50, 1, 0)
 
 
 def test_same_input_same_output() -> None:
@@ -96,7 +106,7 @@ def test_a_diagonal_over_many_orders_of_magnitude_costs_few_digits(dtype: torch.
 
     dense: Any = torch.func.hessian(f)(x)
     size = dense.diagonal().abs().sqrt()
-    for method in METHODS:
+    for method in ("direct", "symmetric"):  # the others mix rows of all sizes
         plan = banded.plan(f, x.to(dtype), method=method)
         assert plan.bandwidth == 2
         for _ in range(2):  # the scale of the plan, and again
@@ -107,7 +117,7 @@ def test_a_diagonal_over_many_orders_of_magnitude_costs_few_digits(dtype: torch.
 def test_products_that_are_wrong_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check takes its product from the plainest engine, not from the one it checks."""
 
-    def twice(f: Function) -> Engine:
+    def twice(f: Function, rows: int) -> Engine:
         def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             value, gradient, products = loop(f)(x, probes)
             return value, gradient, 2 * products
@@ -121,11 +131,122 @@ def test_products_that_are_wrong_are_noticed(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_plan_is_held_to_what_it_was_made_for() -> None:
     plan = banded.plan(rosenbrock, torch.zeros(5, dtype=torch.float64))
-    for x in (torch.zeros(6, dtype=torch.float64), torch.zeros(5), torch.zeros(5, 1, dtype=torch.float64)):
-        with pytest.raises(ValueError, match="for which the plan was made"):
-            plan(x)
-        with pytest.raises(ValueError, match="for which the plan was made"):
-            plan.value(x)
+    x = torch.zeros(6, dtype=torch.float64)
+    for point in (x, torch.zeros(5), x[:5, None], x[0], x[:5].to("meta"), None, 3.0, x[:5].tolist()):
+        for call in (plan, plan.value, plan.compressed, plan.flatten):
+            with pytest.raises(ValueError, match=r"x: expected .*; make another plan for it"):
+                call(point)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_products_can_be_had_by_themselves(method: str) -> None:
+    f, x, expected = oracles.cosines(30, 4)
+    plan = banded.plan(f, x, method=method)
+    products = plan.compressed(x)
+    assert products.shape == (plan.products, 30)
+    np.testing.assert_allclose(products, plan.probes.numpy() @ expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(plan.recover(products).to_dense(), expected, atol=1e-11)
+    batch = torch.stack([products, 2 * products, 0 * products])
+    np.testing.assert_allclose(plan.recover(batch).to_dense()[1], 2 * expected, atol=1e-11)
+    for wrong in (products[1:], products[:, 1:], products.mT):
+        with pytest.raises(ValueError, match=rf"products: expected shape \(..., {plan.products}, 30\), as compressed"):
+            plan.recover(wrong)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_pattern_that_has_changed_is_found_where_it_is_looked_for(method: str) -> None:
+    def f(x: Tensor) -> Tensor:
+        return rosenbrock(x) + (x[5:] - 100).relu().square().sum() * x[0]
+
+    x = torch.randn(20, dtype=torch.float64)
+    plan = banded.plan(f, x, method=method)
+    torch.testing.assert_close(plan(x + 1, check=True)[2].to_dense(), plan(x + 1)[2].to_dense())
+    there = x.clone()
+    there[-1] += 200
+    plan(there)
+    with pytest.raises(BandwidthError, match=r"where the plan has them \(half-bandwidth 1\), found a leak") as caught:
+        plan(there, check=True)
+    assert caught.value.leak > 1
+    again = banded.plan(f, there, method=method)(there, check=True)[2]
+    dense: Any = torch.func.hessian(f)(there)
+    torch.testing.assert_close(again.to_dense(), dense)
+
+
+def test_little_memory_takes_more_passes_to_the_same_numbers() -> None:
+    f, x, _ = oracles.cosines(700, 12)
+    whole = banded.plan(f, x, bandwidth=12)
+    parts = banded.plan(f, x, bandwidth=12, memory=2**17)
+    assert whole.reason == "vectorised double backward"
+    assert "at a time to keep within 0 MiB" in parts.reason
+    for mine, other in zip(parts(x), whole(x), strict=True):
+        one, two = (t if isinstance(t, Tensor) else t.band for t in (mine, other))
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12)
+
+
+def test_check_can_be_left_out() -> None:
+    calls = 0
+
+    def f(x: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return rosenbrock(x)
+
+    x = torch.randn(9, dtype=torch.float64)
+    checked = banded.plan(f, x, bandwidth=1)
+    with_check, calls = calls, 0
+    plan = banded.plan(f, x, bandwidth=1, check=False)
+    assert calls < with_check
+    assert torch.equal(plan(x)[2].band, checked(x)[2].band)
+
+
+def test_plans_are_pickled_and_work_on(tmp_path: Path) -> None:
+    x = torch.randn(40, dtype=torch.float64)
+    bordered = banded.plan(shared, {"a": x, "b": x[0]}, method="symmetric")
+    points: list[tuple[banded.Plan, Any]] = [(banded.plan(rosenbrock, x, method=method), x + 1) for method in METHODS]
+    points += [(bordered, {"a": x + 1, "b": x[1]})]
+    points += [(banded.plan(rosenbrock, torch.stack([x, 2 * x]), batch_dims=1), torch.stack([x, x]))]
+    points += [(banded.plan(rosenbrock, x.float(), memory=1), x.float())]
+    for plan, point in points:
+        (tmp_path / "plan").write_bytes(pickle.dumps(plan))
+        again = pickle.loads((tmp_path / "plan").read_bytes())
+        assert str(again) == str(plan)
+        assert torch.equal(again(point)[2].band, plan(point)[2].band)
+        assert torch.equal(again.value(point), plan.value(point))
+        assert banded.verify(again, point)
+        assert str(copy.deepcopy(plan)) == str(plan)
+        plan(point)  # the one that was pickled has kept its engine
+    text = (
+        "import pathlib, pickle, sys; plan = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes()); "
+        "print(plan(plan.x)[2].band.double().sum().item())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(oracles.__file__).parent)}
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", text, tmp_path / "plan"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert ran.stderr == ""
+    assert float(ran.stdout) == pytest.approx(float(plan(plan.x)[2].band.double().sum()))
+
+
+def test_functions_that_cannot_be_pickled_are_pythons_error() -> None:
+    plan = banded.plan(lambda x: rosenbrock(x), torch.zeros(5))
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+        pickle.dumps(plan)
+    assert plan(torch.zeros(5))[2].bandwidth == 1
+
+
+def test_what_is_printed_is_one_short_line() -> None:
+    for options in ({}, {"method": "symmetric"}, {"border": [3]}):
+        for x in (torch.randn(3000).double(), torch.randn(4, 30).double()):
+            batch = x.ndim - 1
+            plan = banded.plan(rosenbrock, x, batch_dims=batch, **options)
+            for text in (str(plan), repr(plan), str(plan(x)[2]), repr(plan(x)[2])):
+                assert len(text) < 250
+                assert "\n" not in text
+            assert repr(plan) == f"<{plan}>"
 
 
 def test_no_warnings_in_eager_use() -> None:
@@ -138,11 +259,22 @@ def test_no_warnings_in_eager_use() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("method", METHODS)
 def test_on_a_gpu(method: str) -> None:
+    def bordered(x: Tensor) -> Tensor:
+        return rosenbrock(x[1:]) + (x[0] * x[1:].sin()).sum() + (x[1] - x[-1]) ** 2
+
     x = torch.linspace(-1, 1, 100, dtype=torch.float64, device="cuda")
-    H = banded.hessian(rosenbrock, x, method=method)
-    assert H.device.type == "cuda"
-    dense: Any = torch.func.hessian(rosenbrock)(x)
-    torch.testing.assert_close(H.to_dense(), dense, rtol=1e-10, atol=1e-10)
+    for f in (rosenbrock, bordered):
+        plan = banded.plan(f, x, method=method)
+        H = plan(x, check=True)[2]
+        assert H.device.type == "cuda"
+        dense: Any = torch.func.hessian(f)(x)
+        torch.testing.assert_close(H.to_dense(), dense, rtol=1e-10, atol=1e-10)
+        assert banded.verify(plan, dense=True)
+        again = banded.plan(f, torch.stack([x, x + 1]), method=method, batch_dims=1)
+        torch.testing.assert_close(again(again.x)[2].to_dense()[0], dense, rtol=1e-10, atol=1e-10)
+    tree = {"a": x, "b": x[:1, None].expand(100, 2)}
+    plan = banded.plan(lambda t: (t["a"][1:] * t["b"][:-1, 0]).sin().sum() + (t["b"] ** 4).sum(), tree, method=method)
+    assert banded.verify(plan, dense=True)
     result = banded.minimize(rosenbrock, x)
     assert result.success
     assert result.x.device.type == "cuda"

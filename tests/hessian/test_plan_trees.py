@@ -25,7 +25,8 @@ def trajectory(x: dict[str, Any]) -> Tensor:
     position, speed = states.unbind(-1)
     step = duration / len(controls)
     defects = torch.stack([position.diff() - step * speed[:-1].sin(), speed.diff() - step * controls[:, 0]])
-    return 10 * defects.square().sum() + controls.square().sum() + duration**2 + (states**4).sum()
+    cost: Tensor = 10 * defects.square().sum() + controls.square().sum() + duration**2 + (states**4).sum()
+    return cost
 
 
 def start(nodes: int = 20, seed: int = 0, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
@@ -168,14 +169,15 @@ def test_trees_of_all_kinds() -> None:
 def test_borders_by_name_and_position() -> None:
     def f(x: dict[str, Any]) -> Tensor:
         weights = x["model"]["w"]
-        return trajectory(x["path"]) + (weights[0] * x["path"]["states"].cos() + weights[1]).square().sum()
+        shown: Tensor = (weights[0] * x["path"]["states"].cos() + weights[1]).square().sum()
+        return trajectory(x["path"]) + shown
 
-    x = {"path": start(), "model": {"w": torch.randn(2, 1).double(), "unused": torch.ones(4).double()}}
+    x: dict[str, Any] = {"path": start(), "model": {"w": torch.randn(2, 1).double(), "unused": torch.ones(4).double()}}
     for border in (["model"], ["model.w", "model.unused"], "model"):
-        plan = banded.plan(f, x, border=border)  # type: ignore[arg-type]
+        plan = banded.plan(f, x, border=border)
         assert plan.border == 7
         check(plan, f, x)
-    pair = (x["path"]["states"], torch.randn(3).double())  # type: ignore[index]
+    pair = (x["path"]["states"], torch.randn(3).double())
 
     def g(x: tuple[Tensor, Tensor]) -> Tensor:
         return (x[0][1:] * x[0][:-1]).sin().sum() + (x[1][:, None, None] * x[0]).square().sum()

@@ -20,7 +20,7 @@ DOUBLE = torch.zeros((), dtype=torch.float64)
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(patterns.structures(), st.integers(0, 2**31), st.sampled_from(BATCHES))
 def test_recovery_inverts_the_probing(
     method: str, dtype: torch.dtype, structure: Structure, seed: int, batch: tuple[int, ...]
@@ -36,7 +36,7 @@ def test_recovery_inverts_the_probing(
 
 
 @pytest.mark.parametrize("method", ["direct", "symmetric"])
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(patterns.structures(), st.integers(0, 2**31), st.sampled_from(BATCHES))
 def test_recovery_of_whole_numbers_is_exact(
     method: str, structure: Structure, seed: int, batch: tuple[int, ...]
@@ -50,7 +50,7 @@ def test_recovery_of_whole_numbers_is_exact(
     assert read.gap(products, H) in (None, 0.0)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(patterns.structures(), st.integers(0, 2**31), st.integers(0, 12))
 def test_direct_recovery_is_exact_to_the_last_bit(structure: Structure, seed: int, orders: int) -> None:
     """Whatever the scale: no two entries are ever added."""
@@ -101,7 +101,7 @@ def test_products_may_be_laid_out_in_any_way(method: str) -> None:
     np.testing.assert_allclose(read.recover(strided).to_dense(), A, rtol=0, atol=1e-13)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(patterns.structures(borders=(0,)), st.sampled_from(METHODS))
 def test_sources_name_a_color_that_shows_the_cell(structure: Structure, method: str) -> None:
     recovery = extraction(structure, method, DOUBLE, compiled=False).recovery
@@ -113,7 +113,7 @@ def test_sources_name_a_color_that_shows_the_cell(structure: Structure, method: 
         assert (named in {colors[j], colors[(j + d) % m]}) if entries[d, j] else named == -1
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(patterns.structures(borders=(0,)))
 def test_links_join_two_entries_of_one_equation(structure: Structure) -> None:
     """In the row of an unknown that both share, with their other unknowns of the same colour."""

@@ -100,7 +100,7 @@ def spoilt(products: float = 1, gradient: float = 1, value: float = 1, entry: fl
         def spoil(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             one, two, three = run(x, probes)
             three = products * three
-            three[..., 0, 5] += entry
+            three[..., 0, 6] += entry
             return value * one, gradient * two, three
 
         return spoil
@@ -137,10 +137,16 @@ def test_entries_that_the_plan_leaves_out() -> None:
 
 
 def test_rounding_errors_of_f_are_noise() -> None:
-    y = 1e6 * torch.randn(50, dtype=torch.float64)
-    plan = banded.plan(lambda x: (x - y).square().sum() + ((x[1:] - x[:-1]).square() + 1).sqrt().sum(), y)
-    report = banded.verify(plan)
-    assert report
+    y = 0.1 * torch.randn(300)
+
+    def variation(x: Tensor) -> Tensor:
+        """Second derivatives by cancellation of large terms."""
+        return (x - y).square().sum() + ((x[1:] - x[:-1]).square() + 1e-10).sqrt().sum()
+
+    plan = banded.plan(variation, y)
+    for dense in (False, True):
+        report = banded.verify(plan, dense=dense)
+        assert report, str(report)
     assert report.noise > 0
     assert "f itself rounds away" in str(report)
 
@@ -166,8 +172,8 @@ def test_reports_are_true_only_where_everything_is_right() -> None:
     assert report
     nan = float("nan")
     for amiss in ({"leak": 1e-3}, {"repeatable": False}, {"value_error": 1e-3}, {"gradient_error": 1e-3}):
-        assert not replace(report, **amiss)  # type: ignore[arg-type]
-    for name in ("leak", "value_error", "gradient_error", "error"):
+        assert not replace(report, **amiss)
+    for name in ("leak", "value_error", "gradient_error"):
         assert not replace(report, **{name: nan})  # type: ignore[arg-type]
 
 

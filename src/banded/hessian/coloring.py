@@ -90,7 +90,7 @@ def _search(structure: Structure, plain: Coloring, color: Greedy, device: torch.
         graphs = [_ring_graph(folded, length) for length in _lengths(structure, width)]
     every = (colors[: structure.core] for graph in graphs for colors in _trials(graph, color))
     best = min(every, key=lambda colors: len(set(colors)), default=[])
-    used, table = torch.tensor(best, dtype=torch.long, device=device).unique(return_inverse=True)
+    used, table = torch.unique(torch.tensor(best, dtype=torch.long, device=device), return_inverse=True)
     if not best or len(used) >= plain.count:
         return plain
     return Coloring(table.repeat(-(-structure.core // len(table)))[: structure.core], len(used), plain=False)

@@ -81,7 +81,7 @@ def _options(graph: GraphModule) -> dict[str, Any]:
     short = long = 0
     for node in graph.graph.nodes:
         value = node.meta.get("val", node.meta.get("tensor_meta"))
-        shape = getattr(value, "shape", ())
+        shape: tuple[int, ...] = tuple(getattr(value, "shape", ()))
         if len(shape) > 1 and 1 < shape[-1] < NODE:
             short += prod(shape)
         elif shape:

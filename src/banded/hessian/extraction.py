@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from banded.errors import RecoveryError
 from banded.hessian.coloring import for_direct, for_symmetric
 from banded.hessian.probes import exponentials, gaussian_mixture, indicators
 from banded.hessian.recover import Direct, Mixed, Recovery
@@ -68,7 +69,10 @@ class Extraction:
 
     def rescaled(self, H: Matrix, spread: float | None = None) -> "Extraction | None":
         """One with probes of the size that H asks for, where those of this one cost digits, `spread` at least."""
-        recovery = self.recovery.rescaled(H.band) if spread is None else self.recovery.rescaled(H.band, spread)
+        try:
+            recovery = self.recovery.rescaled(H.band) if spread is None else self.recovery.rescaled(H.band, spread)
+        except RecoveryError as error:
+            return replace(extraction(self.structure, "direct", H.band, compiled=False), reason=str(error))
         return None if recovery is None else replace(self, recovery=recovery)
 
 
@@ -105,6 +109,8 @@ def _choose(structure: Structure, like: Tensor, *, compiled: bool) -> tuple[str,
     """By counts alone, so that the same function gets the same method every time."""
     if structure.periodic:
         return "direct", "on a loop, symmetry saves no products"
+    if like.ndim > 1:
+        return "direct", "problems of a batch may be scaled differently"
     direct, symmetric = (color(structure, like.device).count for color in (for_direct, for_symmetric))
     saved = direct - symmetric
     if saved <= 0:

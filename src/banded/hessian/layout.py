@@ -147,8 +147,8 @@ def layout(tree: Tree, border: Sequence[str | int] | None, batch_dims: int) -> L
         TypeError: for leaves that are no float32 or float64 tensors, or of different dtypes.
         ValueError: for empty leaves, devices or first dimensions that disagree, and borders that do not exist.
     """
-    if batch_dims < 0:
-        raise ValueError(f"batch_dims: expected a number of leading dimensions, 0 or more, got {batch_dims}")
+    if isinstance(batch_dims, bool) or not isinstance(batch_dims, int) or batch_dims < 0:
+        raise ValueError(f"batch_dims: expected a number of leading dimensions, 0 or more, got {batch_dims!r}")
     paths, spec = pytree.tree_flatten_with_path(tree)
     if not paths:
         raise ValueError("x: expected at least one tensor of unknowns, got an empty pytree")
@@ -184,6 +184,8 @@ def flat(f: Callable[[Any], Value], where: Layout) -> Callable[[Tensor], Value]:
 def _border(
     spec: Any, names: Sequence[str], shapes: Sequence[torch.Size], border: Sequence[str | int] | None
 ) -> tuple[int, ...]:
+    if isinstance(border, float):
+        raise ValueError(f"border: expected names or numbers of unknowns, got {border!r}")
     wanted = [border] if isinstance(border, (str, int)) else [] if border is None else list(border)
     if spec.is_leaf():
         n = prod(shapes[0])

@@ -25,6 +25,7 @@ from banded.matrix import Matrix
 
 SMALL = 64  # unknowns up to which a full matrix is nothing to warn of
 MEMORY = 2**29  # bytes
+PROBLEMS = 12  # of a batch that are looked at to find their structure
 UNEVEN = 16  # spread of the diagonal from which probes are scaled at once, which later costs products
 
 
@@ -138,7 +139,8 @@ def _make(
     origin = _testify(of_vector, point, where)
     eager = functools.cache(functools.partial(eager_engine, of_vector, point, memory))  # tried only where it is needed
     if bandwidth is None:
-        structure = _detect(_products_of_one(of_vector, point, memory, eager), origin.witness, where)
+        one = _products_of_one(of_vector, point, memory, eager)
+        structure = _detect(one, _products(lambda x, probes: eager().run(x, probes)), origin.witness, where)
         _warn_if_full(structure)
     else:
         order = where.by_node()
@@ -168,19 +170,28 @@ def _testify(f: Function, point: Tensor, where: Layout) -> _Origin:
     return _Origin(Witness(_products(run), point, v, product), value)
 
 
-def _detect(products: Products, witness: Witness, where: Layout) -> Structure:
+def _detect(products: Products, every: Products, witness: Witness, where: Layout) -> Structure:
+    """The structure, of a batch from a few of its problems, and from others that it turns out not to hold.
+
+    Args:
+        products: of one problem.
+        every: of all of them.
+        witness: of all of them.
+        where: their layout.
+    """
+    problems = witness.x.reshape(-1, where.n)
+    last = len(problems) - 1
+    chosen = sorted({0, last // 3, 2 * last // 3, last})
     try:
-        generator = torch.Generator().manual_seed(0)
-        return detect(products, _some(witness.x.reshape(-1, where.n)), where, generator)
+        while True:
+            structure = detect(products, [problems[i] for i in chosen], where, torch.Generator().manual_seed(0))
+            odd = witness.odd(read_directly(structure, every, witness.x)) if len(chosen) <= last else None
+            if odd is None or odd in chosen or len(chosen) == PROBLEMS:
+                return structure
+            chosen.append(odd)
     except (BandwidthError, RecoveryError):
         _check_repeatable(witness)
         raise
-
-
-def _some(points: Tensor) -> list[Tensor]:
-    """A few of the problems of a batch, to find their common structure."""
-    last = len(points) - 1
-    return [points[i] for i in sorted({0, last // 3, 2 * last // 3, last})]
 
 
 def _products(run: Engine) -> Products:
@@ -259,7 +270,8 @@ def _check_band(made: Plan, witness: Witness, H: Matrix) -> None:
     if not leak:
         return
     _check_repeatable(witness)
-    needed = _detect(witness.products if made.x.ndim == 1 else _single(made), witness, made.layout)
+    one = witness.products if made.x.ndim == 1 else _single(made)
+    needed = _detect(one, witness.products, witness, made.layout)
     have = made.extraction.structure
     if needed.bandwidth > have.bandwidth or (needed.periodic, needed.border) != (have.periodic, have.border):
         raise BandwidthError(

@@ -30,7 +30,7 @@ def batched(f: Function, rows: int) -> Engine:
                 products = _backward(gradient, x, vectors, is_grads_batched=True).detach()
             else:
                 products = torch.empty(vectors.shape, dtype=x.dtype, device=x.device)
-                for chunk, place in zip(vectors.split(rows), products.split(rows), strict=True):
+                for chunk, place in zip(torch.split(vectors, rows), torch.split(products, rows), strict=True):
                     if rows == 1:
                         place[0] = _backward(gradient, x, chunk[0])
                     else:
@@ -60,6 +60,8 @@ def loop(f: Function) -> Engine:
 
 def _for_each(probes: Tensor, x: Tensor) -> Tensor:
     """`(m, ..., n)`: the probes for every problem of a batch."""
+    if x.ndim == 1:
+        return probes
     return probes.reshape(len(probes), *[1] * (x.ndim - 1), -1).expand(len(probes), *x.shape)
 
 
@@ -74,10 +76,16 @@ def over_batch(f: Function, dims: int, *, vectorised: bool) -> Function:
     if not dims:
         return f
     if not vectorised:
-        return lambda x: torch.stack([f(one) for one in x.reshape(-1, x.shape[-1])]).reshape(x.shape[:-1])
+        return lambda x: torch.stack([_checked(f, one) for one in x.reshape(-1, x.shape[-1])]).reshape(x.shape[:-1])
     for _ in range(dims):
         f = torch.func.vmap(f)
     return f
+
+
+def _checked(f: Function, x: Tensor) -> Tensor:
+    value = f(x)
+    check_value(value, x)
+    return value
 
 
 def value_of(f: Callable[[Tensor], Value]) -> Callable[[Tensor], Value]:
@@ -105,7 +113,9 @@ def _gradient(f: Function, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     check_value(value, x)
     gradient = None
     if value.requires_grad:
-        (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=True, allow_unused=True)
+        (gradient,) = torch.autograd.grad(
+            value if x.ndim == 1 else value.sum(), x, create_graph=True, allow_unused=True
+        )
     if gradient is None:
         raise ValueError(
             "f: expected a value that depends on x, got one that autograd cannot trace back to it; "

@@ -49,7 +49,7 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether the plan is as exact as rounding allows."""
-        exact = max(self.value_error, self.gradient_error) <= self.eps**0.5
+        exact = self.value_error <= self.eps**0.5 and self.gradient_error <= self.eps**0.5  # NaN is neither
         return self.repeatable and not self.leak and exact
 
     def __bool__(self) -> bool:

@@ -84,7 +84,7 @@ def fold(mask: np.ndarray, width: int) -> np.ndarray:
     rows, m = mask.shape
     padded = np.zeros((rows, -(-m // width) * width), dtype=bool)
     padded[:, :m] = mask
-    folded: np.ndarray = padded.reshape(rows, -1, width).any(1)
+    folded: np.ndarray = np.logical_or.reduce(padded.reshape(rows, -1, width), axis=1)
     return folded
 
 

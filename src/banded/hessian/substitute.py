@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from banded.errors import RecoveryError
 from banded.hessian.coloring import Coloring
 from banded.hessian.recover import take
 from banded.hessian.structure import Structure
@@ -85,7 +86,7 @@ class Symmetric:
         return values.index_select(len(batch), sums.cells.reshape(-1)).reshape(*batch, *sums.cells.shape).mT
 
     def gap(self, products: Tensor, band: Tensor) -> float | None:
-        """The largest residual of the equations left over, relative to sqrt(|H_ii H_jj|); None without any."""
+        """The largest residual of the equations left over, relative to the sizes of row and column, or None."""
         sums, batch = self._sums, products.shape[:-2]
         if not sums.spare.shape[1]:
             return None
@@ -98,16 +99,20 @@ class Symmetric:
         else:
             weight = torch.ones_like(shown)
         residual = (shown - cells[..., here] - weight * cells[..., other]).abs()
-        diagonal = band[..., 0, :].abs().sqrt()
-        size = diagonal[..., row] * diagonal[..., column]
-        return float((residual / torch.where(size > 0, size, 1)).max())
+        size = torch.stack([_sizes(one.abs()) for one in band.reshape(-1, *band.shape[-2:])]).sqrt()
+        scale = size[:, row] * size[:, column]
+        return float((residual.reshape(scale.shape) / torch.where(scale > 0, scale, 1)).max())
 
     def undamped(self) -> "Symmetric":
         """One whose probes do not rise, for functions that mix far unknowns on the way."""
         return Symmetric(self._structure, self.coloring, self._like, self._size, damped=False, sums=self._sums)
 
     def rescaled(self, band: Tensor, spread: float = SPREAD) -> "Symmetric | None":
-        """One with W from the sizes of H, where these spread too far for this one's."""
+        """One with W from the sizes of H, where these spread too far for this one's.
+
+        Raises:
+            RecoveryError: if the problems of a batch would need different W.
+        """
         problems = band.reshape(-1, *band.shape[-2:])
         if not self._is_uneven(problems[:, 0].abs().amax(0), spread):  # mostly the diagonal says enough
             return None
@@ -116,14 +121,17 @@ class Symmetric:
             return None
         most = size[(size if self._size is None else size / self._size).argmax()]
         size = torch.where(size > 0, size, most)
-        return Symmetric(self._structure, self.coloring, self._like, size, damped=self._damped, sums=self._sums)
+        other = Symmetric(self._structure, self.coloring, self._like, size, damped=self._damped, sums=self._sums)
+        if len(problems) > 1 and any(other._is_uneven(_sizes(one.abs()), SPREAD) for one in problems):
+            raise RecoveryError("the problems of the batch are scaled differently")
+        return other
 
     def _is_uneven(self, size: Tensor, spread: float) -> bool:
         scaled = size if self._size is None else size / self._size
         least, most = torch.stack(torch.aminmax(scaled)).tolist()
         if most <= spread * least or not 0 < most < float("inf"):
             return False
-        return most > spread * float(scaled[scaled > 0].min())
+        return bool(most > spread * float(scaled[scaled > 0].min()))
 
     def sources(self) -> Tensor:
         """`(k + 1, m)`: the colour under which each cell of the band is read, -1 where it is zero."""

@@ -63,10 +63,14 @@ class Witness:
         A row counts where it differs by more than eps^(2/3) of |H| |v| + |product|
         in that row, and by more than ten times what f itself rounds away there.
         """
-        difference, leaks = self._differences(H)
-        if bool(leaks.any()) and self.repeatable:  # what changes at the same point is no rounding error
-            leaks &= ~(difference <= 10 * self.rounding)
+        difference, leaks = self._unexplained(H)
         return float(difference[leaks].max()) if bool(leaks.any()) else 0.0
+
+    def odd(self, H: Matrix) -> int | None:
+        """The number of the problem of a batch with the largest of these, or None where there are none."""
+        difference, leaks = self._unexplained(H)
+        worst = torch.where(leaks, difference, 0).reshape(-1, H.n).amax(-1)
+        return int(worst.argmax()) if bool(leaks.any()) else None
 
     def is_doubtful(self, H: Matrix) -> bool:
         """Whether rounding errors of f have to explain some rows, and might hide a leak there."""
@@ -84,6 +88,12 @@ class Witness:
         v = self.v.expand_as(self.x)
         difference = (self.product - H @ v).abs()
         return difference, abs(H) @ v.abs() + self.product.abs()
+
+    def _unexplained(self, H: Matrix) -> tuple[Tensor, Tensor]:
+        difference, leaks = self._differences(H)
+        if bool(leaks.any()) and self.repeatable:  # what changes at the same point is no rounding error
+            leaks &= ~(difference <= 10 * self.rounding)
+        return difference, leaks
 
     def _differences(self, H: Matrix) -> tuple[Tensor, Tensor]:
         difference, scale = self._measured(H)

@@ -1,0 +1,111 @@
+"""Whether the band still holds where a minimisation ends."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import banded
+from banded import Status
+from oracles import chain, rosenbrock
+
+N = 30
+
+
+def along_the_way(x: Tensor) -> Tensor:
+    """Springs to 200 each; the ends repel each other, but only once they have come far from where the start is."""
+    pull = (x - 200).square().sum() + (x[1:] - x[:-1]).square().sum()
+    return pull + (x[0] * x[-1] / 200 - 100).relu().square()
+
+
+def dense_minimum(f: Any, x: Tensor) -> Tensor:
+    """Newton on the dense Hessian, from close by."""
+    for _ in range(50):
+        x = x - torch.linalg.solve(torch.func.hessian(f)(x), torch.func.grad(f)(x))
+    return x
+
+
+@pytest.mark.parametrize("method", ["direct", "symmetric", "auto"])
+def test_a_term_that_appears_along_the_way_is_met_by_another_plan(method: str) -> None:
+    start = torch.zeros(N, dtype=torch.float64)
+    assert banded.plan(along_the_way, start).bandwidth == 1
+    result = banded.minimize(along_the_way, start, method=method)
+    assert result.status is Status.CONVERGED
+    torch.testing.assert_close(result.x, dense_minimum(along_the_way, result.x))
+    assert float(torch.func.grad(along_the_way)(result.x).abs().max()) <= 1e-8
+    assert not banded.plan(along_the_way, start).leak(start, banded.hessian(along_the_way, start))
+
+
+def test_the_history_goes_on_over_all_plans() -> None:
+    result = banded.minimize(along_the_way, torch.zeros(N, dtype=torch.float64))
+    history = result.history
+    assert [record.iteration for record in history] == sorted(record.iteration for record in history)
+    assert history[-1].iteration == result.iterations
+    assert history[-1].value == result.value
+    assert all(after.evaluations > before.evaluations for before, after in pairwise(history))
+
+
+def test_a_band_that_was_given_is_kept_and_said_not_to_hold() -> None:
+    start = torch.zeros(N, dtype=torch.float64)
+    for options in ({"bandwidth": 1}, {"bandwidth": 1, "method": "symmetric"}):
+        result = banded.minimize(along_the_way, start, **options)
+        assert result.status is Status.BANDWIDTH
+        assert not result.success
+        assert "bandwidth" in str(result)
+    result = banded.minimize(banded.plan(along_the_way, start), start)
+    assert result.status is Status.BANDWIDTH
+    assert banded.minimize(along_the_way, start, bandwidth=N - 1).status is Status.CONVERGED
+
+
+def test_with_constraints_too() -> None:
+    def rope(x: Tensor) -> Tensor:
+        return (x[1:2] - x[0:1]) - 3
+
+    start = torch.zeros(N, dtype=torch.float64)
+    result = banded.minimize(along_the_way, start, equality=rope)
+    assert result.status is Status.CONVERGED
+    assert float(rope(result.x)) == pytest.approx(0, abs=1e-8)
+    assert result.multipliers is not None
+    pulled: Any = torch.func.vjp(rope, result.x)[1](result.multipliers)[0]
+    assert float((torch.func.grad(along_the_way)(result.x) + pulled).abs().max()) < 1e-6
+    given = banded.minimize(along_the_way, start, equality=rope, bandwidth=1)
+    assert given.status is Status.BANDWIDTH
+
+
+def test_a_term_that_comes_and_goes_ends_somewhere() -> None:
+    """Each plan is made where the term is absent."""
+
+    def shy(x: Tensor) -> Tensor:
+        return chain(x - 1) + (x[:-20] * x[20:] - 0.5).relu().square().sum()
+
+    result = banded.minimize(shy, torch.zeros(60, dtype=torch.float64))
+    assert result.success
+    assert float(torch.func.grad(shy)(result.x).abs().max()) < 1e-6
+
+
+def test_the_check_costs_one_evaluation_and_nothing_in_runs_that_fail() -> None:
+    x = torch.zeros(N, dtype=torch.float64)
+    result = banded.minimize(rosenbrock, x, max_iterations=3)
+    assert result.evaluations == result.history[-1].evaluations
+    result = banded.minimize(rosenbrock, x)
+    assert result.evaluations == result.history[-1].evaluations + 1
+
+
+def test_rounding_errors_at_the_end_are_no_other_band() -> None:
+    y = 0.1 * torch.randn(100)
+
+    def variation(x: Tensor) -> Tensor:
+        return (x - y).square().sum() + ((x[1:] - x[:-1]).square() + 1e-6).sqrt().sum()
+
+    for bandwidth in (None, 1):
+        result = banded.minimize(variation, y, bandwidth=bandwidth, tolerance=1e-3)
+        assert result.status is not Status.BANDWIDTH
+
+
+def test_a_plan_of_a_batch_is_no_problem() -> None:
+    plan = banded.plan(rosenbrock, torch.zeros(3, 9), batch_dims=1)
+    for start in (torch.zeros(3, 9), torch.zeros(9)):
+        with pytest.raises(ValueError, match=r"expected a plan of one problem, got one of a batch \(3,\)"):
+            banded.minimize(plan, start)
