@@ -131,6 +131,20 @@ def test_problems_with_different_patterns_share_one_that_holds_all() -> None:
         banded.plan(f, x, batch_dims=1)(x + 200, check=True)
 
 
+def test_more_patterns_than_are_looked_at_are_refused_not_forgotten() -> None:
+    """Unknown 7 of each problem couples to another one."""
+    number = torch.arange(20)
+
+    def f(x: Tensor) -> Tensor:
+        mine = (x[-1].detach() - number).abs() < 0.5
+        return (x**4).sum() + (mine * x[7] * x[number + 11]).sum()
+
+    x = torch.cat([torch.randn(20, 35).double(), number[:, None].double()], 1)
+    with pytest.raises(BandwidthError, match="problems of a batch with one structure"):
+        banded.plan(f, x, batch_dims=1)
+    check(banded.plan(f, x, batch_dims=1, bandwidth=23), f, x)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_problems_on_different_scales(method: str) -> None:
     """The last unknown scales the problem, or one of its unknowns, which then dwarfs the others in some problems."""

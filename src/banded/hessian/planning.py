@@ -281,6 +281,14 @@ def _check_band(made: Plan, witness: Witness, H: Matrix) -> None:
             bandwidth=made.bandwidth,
             needed=needed.bandwidth,
         )
+    if made.x.ndim > 1 and witness.leak(read_directly(have, witness.products, witness.x)):  # not all were looked at
+        raise BandwidthError(
+            f"expected problems of a batch with one structure ({have}), found a leak of {leak:.3g} in some of them, "
+            "which couple unknowns that others do not; pass a bandwidth that holds for all, or make a plan for each",
+            leak=leak,
+            bandwidth=made.bandwidth,
+            needed=None,
+        )
     _check_recovery(made, witness, H)
 
 

@@ -262,9 +262,9 @@ def _sums(structure: Structure, coloring: Coloring, device: torch.device) -> Sum
     return Sums(
         blocks=blocks,
         positions=laid(torch.where(first, above, below)).to(limit),
-        rows=laid(torch.where(first, column, row)),
+        rows=laid(torch.where(first, column, row)).to(torch.int32),
         signs=laid(1 - 2 * (step % 2)).to(torch.int8),
-        ends=torch.stack([laid(row), laid(column)]),
+        ends=torch.stack([laid(row).to(torch.int32), laid(column).to(torch.int32)]),
         diagonal=(colors * structure.n + number[:m]).to(limit),
         cells=cells.to(torch.int32 if len(place) + m < 2**31 else torch.int64),
         spare=spare,
