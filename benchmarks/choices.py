@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import banded
+from banded.hessian import layout
 from banded.hessian.products import loop
 from banded.hessian.verify import testify
 from banded.optimize.multipliers import AugmentedLagrangian
@@ -55,7 +56,9 @@ def main() -> None:
     )
     problem = cartpole(100)
     assert problem.equality is not None
-    lagrangian = AugmentedLagrangian(problem.objective, problem.equality, problem.start)
+    lagrangian = AugmentedLagrangian(
+        problem.objective, problem.equality, layout(problem.start, None, 0), problem.start.reshape(-1)
+    )
     for method in ("direct", "symmetric"):
         plan = banded.plan(lagrangian, problem.start, bandwidth=6, method=method)
         seconds = min(timeit.repeat(lambda plan=plan: plan(problem.start), number=1, repeat=200))  # type: ignore[misc]

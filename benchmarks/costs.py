@@ -5,7 +5,7 @@ import time
 import timeit
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 from unittest.mock import patch
 
@@ -13,7 +13,7 @@ import torch
 from replicated import Replicated
 
 import banded
-from banded.hessian import value_of
+from banded.hessian import layout
 from banded.optimize.direction import NewtonDirection
 from banded.optimize.multipliers import AugmentedLagrangian
 from banded.problems import Problem
@@ -41,22 +41,24 @@ class Stopwatch:
 
         return timed
 
-    def wrap_result(self, name: str, make: Callable[..., Callable[..., Any]], *args: Any, **options: Any) -> Any:
-        return self.wrap(name, make(*args, **options))
+
+def watched_evaluator(watch: Stopwatch) -> Callable[..., Any]:
+    """`Plan.evaluator`, whose functions are timed."""
+    original = banded.Plan.evaluator
+    return lambda plan, function: watch.wrap("f and c, for the history", original(plan, function))
 
 
 def profile(problem: Problem, title: str, **options: Any) -> Iterator[str]:
     """Lines: where the time of a solve goes, the fastest of ten."""
     module: Any = importlib.import_module("banded.optimize.minimize")
-    rounds: Any = importlib.import_module("banded.optimize.multipliers")
     fastest, total = Stopwatch(), float("inf")
     for _ in range(10):
         watch = Stopwatch()
         with (
             patch.object(module, "make_plan", watch.wrap("set-up", module.make_plan)),
-            patch.object(rounds, "value_of", partial(watch.wrap_result, "f and c, for the history", value_of)),
-            patch.object(banded.Plan, "__call__", watch.wrap("f, gradient, products, band", banded.Plan.__call__)),
-            patch.object(banded.Plan, "value", watch.wrap("line search: f", banded.Plan.value)),
+            patch.object(banded.Plan, "evaluator", watched_evaluator(watch)),
+            patch.object(banded.Plan, "evaluate", watch.wrap("f, gradient, products, band", banded.Plan.evaluate)),
+            patch.object(banded.Plan, "value_at", watch.wrap("line search: f", banded.Plan.value_at)),
             patch.object(NewtonDirection, "__call__", watch.wrap("factor and solve", NewtonDirection.__call__)),
         ):
             seconds = problem.solve(progress=False, **options).seconds
@@ -77,7 +79,9 @@ def costs(problem: Problem) -> dict[str, float]:
     the products and the band, eager and compiled; and of one factorisation and solve.
     """
     assert problem.equality is not None
-    lagrangian = AugmentedLagrangian(problem.objective, problem.equality, problem.start)
+    lagrangian = AugmentedLagrangian(
+        problem.objective, problem.equality, layout(problem.start, None, 0), problem.start.reshape(-1)
+    )
     x = problem.solve(progress=False).x
     eager = banded.plan(lagrangian, x, bandwidth=problem.bandwidth)
     compiled = banded.plan(lagrangian, x, bandwidth=problem.bandwidth, compile=True)

@@ -118,7 +118,9 @@ def row_by_row(k: int, probes: int, lengths: tuple[int, ...]) -> list[float]:
         exact[: n - d, k + d] = rng.standard_normal(n - d)
         exact[d:, k - d] = exact[: n - d, k + d]
     vectors = rng.standard_normal((probes, n + 2 * k))
-    products = sum(exact[:, o] * vectors[:, o : o + n] for o in range(2 * k + 1))
+    products = np.zeros((probes, n))
+    for o in range(2 * k + 1):
+        products += exact[:, o] * vectors[:, o : o + n]
     found = np.zeros((n + k, 2 * k + 1))
     for i in range(n):
         rest = products[:, i] - vectors[:, i : i + k] @ found[i, :k]
@@ -217,10 +219,10 @@ def draw(
     below.set(xlabel="n", ylabel="milliseconds, eager", title="products and recovery; dotted: recovery alone")
     below.legend(fontsize=8)
     below.grid(alpha=0.3)
-    for (k, m), errors in few.items():
+    for (k, m), found in few.items():
         color = f"C{[1, 2, 4, 8].index(k)}"
         style = ":" if m == 2 * k + 1 else "-" if m == k + 1 else "--"
-        last.loglog(lengths, np.minimum(errors, 1e18), style, color=color, marker=".", label=f"k = {k}, {m} probes")
+        last.loglog(lengths, np.minimum(found, 1e18), style, color=color, marker=".", label=f"k = {k}, {m} probes")
     last.axhline(1 / np.finfo(float).eps, color="grey", linewidth=0.8)
     last.set(xlabel="n", ylabel="error in eps", title="random probes, row by row with symmetry; dotted: 2k + 1")
     last.grid(alpha=0.3)

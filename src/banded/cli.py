@@ -17,7 +17,7 @@ from rich.table import Table
 from banded import plot
 from banded.errors import BandedError, FileFormatError
 from banded.optimize import Result, Status
-from banded.problems import PROBLEMS, Problem
+from banded.problems import PROBLEMS, Problem, unknowns
 
 SOLVED, NOT_SOLVED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -104,7 +104,7 @@ def save(problem: Problem, result: Result, path: Path) -> None:
 
 def _outcome(result: Result) -> dict[str, Any]:
     outcome: dict[str, Any] = {
-        "x": result.x.cpu().numpy(),
+        **{name: leaf.cpu().numpy() for name, leaf in unknowns(result.x).items()},
         "value": result.value,
         "status": result.status.name,
         "gradient_norm": result.gradient_norm,

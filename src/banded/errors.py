@@ -1,5 +1,8 @@
 """The exceptions: each says what was expected, what came and what to do next."""
 
+from functools import partial
+from typing import Any
+
 import torch
 
 
@@ -20,9 +23,13 @@ class BandwidthError(BandedError, ValueError):
 
     def __init__(self, message: str, *, leak: float, bandwidth: int, needed: int | None) -> None:
         super().__init__(message)
+        self._message = message
         self.leak = leak
         self.bandwidth = bandwidth
         self.needed = needed
+
+    def __reduce__(self) -> tuple[Any, ...]:  # keyword arguments do not reach the copy by themselves
+        return partial(type(self), leak=self.leak, bandwidth=self.bandwidth, needed=self.needed), (self._message,)
 
 
 class RecoveryError(BandedError, ArithmeticError):
@@ -38,7 +45,11 @@ class NotPositiveDefiniteError(BandedError, torch.linalg.LinAlgError):  # type: 
 
     def __init__(self, message: str, *, row: int) -> None:
         super().__init__(message)
+        self._message = message
         self.row = row
+
+    def __reduce__(self) -> tuple[Any, ...]:  # as above
+        return partial(type(self), row=self.row), (self._message,)
 
 
 class NonFiniteError(BandedError, ValueError):

@@ -9,7 +9,7 @@ import numpy as np
 
 from banded.canvas import new_figure
 from banded.optimize import Result
-from banded.problems import Problem
+from banded.problems import Problem, unknowns
 
 if TYPE_CHECKING:
     from banded.canvas import Axes, Figure
@@ -78,10 +78,10 @@ def _series(axes: Axes, problem: Problem, result: Result) -> None:
             axes.plot(series[axis], series[name], label=name)
         axes.set(xlabel=axis)
     else:
-        x = result.x.cpu()
-        lines = x.reshape(len(x), -1) if x.ndim else x.reshape(1, 1)
-        for i, line in enumerate(lines.T[:LINES]):
-            axes.plot(line, ".-" if len(line) < 100 else "-", label="x" if x.ndim < 2 else f"x[:, {i}]")
+        for name, leaf in unknowns(result.x).items():
+            lines = leaf.cpu().reshape(len(leaf), -1) if leaf.ndim else leaf.cpu().reshape(1, 1)
+            for i, line in enumerate(lines.T[:LINES]):
+                axes.plot(line, ".-" if len(line) < 100 else "-", label=name if leaf.ndim < 2 else f"{name}[:, {i}]")
         axes.set(xlabel="first dimension of x")
     axes.set(title="solution")
     axes.legend(fontsize=8)

@@ -57,9 +57,9 @@ def test_the_choice_is_made_by_counts() -> None:
     enough = -(-WORTH // k)
     for compiled in (False, True):
         short = extraction(patterns.structure(enough - 1, k), "auto", DOUBLE, compiled=compiled)
-        assert (short.method, short.reason) == ("direct", "3 products fewer would not pay for substitution")
+        assert (short.method, short.reason) == ("direct", "fewer products (4) would not pay for their recovery")
         long = extraction(patterns.structure(enough, k), "auto", DOUBLE, compiled=compiled)
-        assert (long.method, long.reason) == ("symmetric", "3 products fewer than direct")
+        assert (long.method, long.reason) == ("symmetric", "direct takes 7")
     diagonal = extraction(patterns.structure(100_000, 0), "auto", DOUBLE, compiled=False)
     assert (diagonal.method, diagonal.reason) == ("direct", "symmetry saves no products")
 
@@ -70,8 +70,11 @@ def test_compiled_products_are_cheap() -> None:
     mask = np.tile(patterns.blocks(b, 4 * b), nodes // 4 + 1)[:, : b * nodes]
     structure = patterns.structure(b * nodes, 2 * b - 1, mask=mask, width=b)
     eager, compiled = (extraction(structure, "auto", DOUBLE, compiled=one) for one in (False, True))
-    assert (eager.method, eager.reason) == ("symmetric", "4 products fewer than direct")
-    assert (compiled.method, compiled.reason) == ("direct", "4 compiled products cost less than substitution")
+    assert (eager.method, eager.reason) == ("symmetric", "direct takes 12")
+    assert (compiled.method, compiled.reason) == (
+        "direct",
+        "fewer compiled products (8) would not pay for their recovery",
+    )
 
 
 def test_direct_recovery_may_need_the_fewest_products() -> None:

@@ -166,6 +166,7 @@ def dense(f: Function, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("f", EVERY, ids=lambda f: f.__name__)
 def test_every_method_agrees_with_dense_derivatives(f: Function) -> None:
     x, y = torch.randn(2, N, dtype=torch.float64)
+    x, y = x + 0.3 * x.sign(), y + 0.3 * y.sign()  # rows of one size: mixing probes lose the digits of tiny ones
     for method in METHODS:
         plan = banded.plan(f, x, method=method)
         for point in (x, y):

@@ -140,7 +140,7 @@ def test_more_patterns_than_are_looked_at_are_refused_not_forgotten() -> None:
         return (x**4).sum() + (mine * x[7] * x[number + 11]).sum()
 
     x = torch.cat([torch.randn(20, 35).double(), number[:, None].double()], 1)
-    with pytest.raises(BandwidthError, match="problems of a batch with one structure"):
+    with pytest.raises(BandwidthError, match="some problems of the batch couple"):
         banded.plan(f, x, batch_dims=1)
     check(banded.plan(f, x, batch_dims=1, bandwidth=23), f, x)
 
@@ -161,7 +161,8 @@ def test_problems_on_different_scales(method: str) -> None:
         try:
             H = banded.hessian(f, x, batch_dims=1, method=method).to_dense()
         except RecoveryError:
-            assert (method, f) == ("symmetric", unlike)
+            assert method != "direct"  # the others say so where they lose digits
+            assert f is unlike
             continue
         for i in range(5):
             dense: Any = torch.func.hessian(f)(x[i])

@@ -1,5 +1,7 @@
 """How exact substitution is, on long chains, on badly scaled ones, and where entries vanish."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -67,7 +69,7 @@ def test_undamped_errors_do_grow() -> None:
     assert isinstance(read.recovery, Symmetric)
     undamped = read.recovery.undamped()
     assert undamped.scale is None
-    products = (A @ Extraction(read.structure, "symmetric", "", undamped).probes(A.band).mT).mT
+    products = (A @ replace(read, recovery=undamped).probes(A.band).mT).mT
     H = SymmetricBanded(undamped(products))
     assert 30 < error(H, A) < 20_000
 

@@ -8,6 +8,12 @@ from banded.factor.failures import not_finite, not_positive_definite, overflow
 from banded.factor.protocol import Factor
 
 
+def mirrored(corner: Tensor) -> Tensor:
+    """The symmetric matrix `(..., p, p)` with the lower triangle of `corner`; by lookups: tril wakes all threads."""
+    i = torch.arange(corner.shape[-1], device=corner.device)
+    return corner[..., torch.maximum(i[:, None], i), torch.minimum(i[:, None], i)]
+
+
 class BorderedCholesky:
     """A = [[B, Eᵀ], [E, C]] with B factored and S = C - E B⁻¹ Eᵀ = L Lᵀ dense (Golub & Van Loan 2013, §4.2.4).
 
@@ -27,8 +33,8 @@ class BorderedCholesky:
         # a copy: writing into the border later must not reach the solutions
         self._core, self._border = core, border.clone()
         self._inverse = core.solve(border.mT.contiguous())  # B⁻¹ Eᵀ, (..., n - p, p)
-        schur = (corner - border @ self._inverse).tril()
-        schur = schur + schur.tril(-1).mT  # both triangles, which the derivative of LAPACK's factor takes for granted
+        # both triangles, which the derivative of LAPACK's factor takes for granted
+        schur = mirrored(corner - border @ self._inverse)
         _check_finite(schur, border, corner)
         self._factor, info = torch.linalg.cholesky_ex(schur)
         failed = info.reshape(-1).nonzero()

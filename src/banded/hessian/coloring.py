@@ -18,7 +18,7 @@ from banded.hessian.structure import Structure, fold, node_width
 
 PERIODS = 10  # lengths of the ring that are tried, in steps of a node
 TRIALS = 20  # orders of its vertices
-WORK = 2_000_000  # steps of Python at most, on all of them
+WORK = 20_000_000  # steps of Python at most, on all of them
 LARGE = 4000  # unknowns above which an irregular pattern is coloured like the offsets it uses
 
 Graph = list[list[int]]
@@ -102,7 +102,7 @@ def _lengths(structure: Structure, width: int) -> list[int]:
     lengths = [width * nodes for nodes in range(first, first + PERIODS)]
     if structure.periodic:
         return [length for length in lengths if structure.core % length == 0]
-    return lengths
+    return [length for length in lengths if length <= structure.core] or lengths[:1]
 
 
 def _ring_graph(folded: np.ndarray, length: int) -> Graph:
@@ -119,7 +119,7 @@ def _trials(graph: Graph, color: Greedy) -> Iterable[list[int]]:
     """Colourings in the natural and in some random orders, as many as the work allows."""
     degree = 2 * max(map(len, graph)) + 1
     generator = np.random.default_rng(0)
-    for trial in range(min(TRIALS, max(1, WORK // (PERIODS * len(graph) * degree**2)))):
+    for trial in range(min(TRIALS, WORK // (PERIODS * len(graph) * degree**3))):
         order = range(len(graph)) if trial == 0 else generator.permutation(len(graph)).tolist()
         yield color(graph, order)
 

@@ -167,7 +167,7 @@ def _significant(witness: Witness, H: Matrix, structure: Structure) -> np.ndarra
     fine, clear = (_above(H, structure, tolerance, quiet) for tolerance in (0.1 * eps ** (2 / 3), eps**0.5))
     if torch.equal(fine.any(1), clear.any(1)):
         return fine.cpu().numpy()
-    loud = _above(H, structure, 0.1 * eps ** (2 / 3), witness.rounding)
+    loud = _above(H, structure, 0.1 * eps ** (2 / 3), witness.noise(H))
     return loud.cpu().numpy()
 
 

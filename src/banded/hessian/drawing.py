@@ -89,6 +89,6 @@ def _band(axes: Axes, extraction: Extraction, first: int) -> None:
     for ends in zip(j[drawn], other_j[drawn], d[drawn], other_d[drawn], strict=True):
         axes.plot(ends[:2], ends[2:], color="black", linewidth=0.8)
         axes.plot(ends[0], ends[2], ".", color="black", markersize=3)
-    how = {"direct": "read off", "symmetric": "read off, less the entry the line comes from"}
+    how = {"direct": "read off", "symmetric": "read off, less what the line comes from"}
     title = how.get(extraction.method, "read off the unmixed products")
     axes.set(title=f"band[d, j]: {title}", xlabel="j", ylabel="d")

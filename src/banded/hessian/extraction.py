@@ -28,12 +28,14 @@ class Extraction:
         method: "direct", "symmetric", "fourier" or "random".
         reason: why that one, or "".
         recovery: from products to the band of the core.
+        like: a tensor with the dtype and device of the products.
     """
 
     structure: Structure
     method: str
     reason: str
     recovery: Recovery
+    like: Tensor
 
     def probes(self, like: Tensor) -> Tensor:
         """`(c + p, n)`: of the core, then the unit vectors of the border, in the user's order."""
@@ -67,12 +69,25 @@ class Extraction:
         core = products[..., : products.shape[-2] - self.structure.border, :]
         return self.recovery.gap(core, H.band)
 
+    def disagreement(self, products: Tensor, H: Matrix) -> float:
+        """The gap of substitution in eps; 0 for other methods; infinite where it is not a number."""
+        gap = self.gap(products, H) if isinstance(self.recovery, Symmetric) else None
+        if gap is None:
+            return 0.0
+        return gap / torch.finfo(H.dtype).eps if gap == gap else float("inf")
+
+    def directly(self) -> "Extraction":
+        """The same structure, read directly."""
+        return replace(
+            extraction(self.structure, "direct", self.like, compiled=False), reason="substitution loses digits"
+        )
+
     def rescaled(self, H: Matrix, spread: float | None = None) -> "Extraction | None":
         """One with probes of the size that H asks for, where those of this one cost digits, `spread` at least."""
         try:
             recovery = self.recovery.rescaled(H.band) if spread is None else self.recovery.rescaled(H.band, spread)
         except RecoveryError as error:
-            return replace(extraction(self.structure, "direct", H.band, compiled=False), reason=str(error))
+            return replace(self.directly(), reason=str(error))
         return None if recovery is None else replace(self, recovery=recovery)
 
 
@@ -92,17 +107,17 @@ def extraction(structure: Structure, method: str, like: Tensor, *, compiled: boo
         method, reason = _choose(structure, like, compiled=compiled)
     if method == "symmetric":
         coloring = for_symmetric(structure, like.device)
-        return Extraction(structure, method, reason, Symmetric(structure, coloring, like))
+        return Extraction(structure, method, reason, Symmetric(structure, coloring, like), like)
     coloring = for_direct(structure, like.device)
-    direct = Direct(structure, coloring, like.device, average=method == "fourier")
+    direct = Direct(structure, coloring, like.device, smaller=method in ("fourier", "random"))
     if method == "fourier":
         mixed = Mixed(direct, exponentials(coloring.count, like), fourier=True)
     elif method == "random":
         mixture = gaussian_mixture(coloring.count + OVERSAMPLING, coloring.count, like)
         mixed = Mixed(direct, mixture, fourier=False)
     else:
-        return Extraction(structure, method, reason, direct)
-    return Extraction(structure, method, reason, mixed)
+        return Extraction(structure, method, reason, direct, like)
+    return Extraction(structure, method, reason, mixed, like)
 
 
 def _choose(structure: Structure, like: Tensor, *, compiled: bool) -> tuple[str, str]:
@@ -116,7 +131,7 @@ def _choose(structure: Structure, like: Tensor, *, compiled: bool) -> tuple[str,
     if saved <= 0:
         return "direct", "symmetry saves no products"
     if saved * structure.n < WORTH:
-        return "direct", f"{saved} products fewer would not pay for substitution"
+        return "direct", f"fewer products ({symmetric}) would not pay for their recovery"
     if compiled and 2 * saved <= structure.bandwidth + 1:
-        return "direct", f"{saved} compiled products cost less than substitution"
-    return "symmetric", f"{saved} products fewer than direct"
+        return "direct", f"fewer compiled products ({symmetric}) would not pay for their recovery"
+    return "symmetric", f"direct takes {direct}"

@@ -92,6 +92,8 @@ class Layout:
     def unflatten(self, vector: Tensor) -> Tree:
         """The tree, of views of a vector `(..., n)`."""
         batch = vector.shape[:-1]
+        if vector.shape[-1] != self.n:
+            raise ValueError(f"vector: expected shape (..., {self.n}), got {tuple(vector.shape)}")
         if len(self.shapes) == 1:
             leaves = [vector.reshape(batch + self.shapes[0])]
         else:
@@ -230,7 +232,7 @@ def _check_time(made: Layout) -> None:
             raise ValueError(
                 f"{_label(made.names[leaf])}: expected a first dimension of {nodes} or {nodes - 1}, the time of "
                 f"{_label(made.names[longest])}, got shape {tuple(made.shapes[leaf])}; name what does not run "
-                f"along time in border=[{made.names[leaf]!r}]"
+                f"along time in border=[{made.names[leaf].split('.')[0]!r}]"
             )
 
 

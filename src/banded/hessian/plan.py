@@ -13,7 +13,7 @@ from banded.errors import BandwidthError
 from banded.hessian.compiled import compile_value
 from banded.hessian.drawing import draw_plan
 from banded.hessian.engine import Choice, choose
-from banded.hessian.extraction import Extraction
+from banded.hessian.extraction import AGREEMENT, Extraction
 from banded.hessian.layout import Layout, Tree, flat
 from banded.hessian.products import Value, loop, over_batch, value_of
 from banded.hessian.verify import testify
@@ -133,7 +133,11 @@ class Plan:
         H = self.extraction.recover(products)
         again = self.extraction.rescaled(H)
         if again is not None:
-            H = again.recover(self.choice.run(vector, again.probes(vector))[2])
+            products = self.choice.run(vector, again.probes(vector))[2]
+            H = again.recover(products)
+            if again.disagreement(products, H) > AGREEMENT:
+                again = again.directly()
+                H = again.recover(self.choice.run(vector, again.probes(vector))[2])
         return value, gradient, H
 
     def evaluator(self, function: Callable[[Any], Value]) -> Callable[[Tensor], Value]:

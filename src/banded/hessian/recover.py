@@ -60,20 +60,22 @@ class Direct:
         structure: where there are entries.
         coloring: a star colouring of it.
         device: of the products.
-        average: take the mean of both readings where there are two.
+        smaller: read from the row with the smaller products, where there are two readings: for products whose
+            errors are as large as the row's largest.
     """
 
     def __init__(
-        self, structure: Structure, coloring: Coloring, device: torch.device, *, average: bool = False
+        self, structure: Structure, coloring: Coloring, device: torch.device, *, smaller: bool = False
     ) -> None:
         self.mix: Tensor | None = None
         self.scale: Tensor | None = None
         self.coloring = coloring
         self._n = structure.n
+        self._numbers = structure.numbers(device)[: structure.core]
         entries = structure.entries(device)
         self._index = _reading(structure, coloring, device, lower=True)
         self._other = None
-        if average or not coloring.plain:
+        if smaller or not coloring.plain:
             other = _reading(structure, coloring, device, lower=False)
             if not coloring.plain:
                 lower, upper = _alone(structure, coloring, entries)
@@ -83,15 +85,22 @@ class Direct:
                     torch.where(lower.mT, self._index, other),
                     torch.where(upper.mT, other, self._index),
                 )
-            self._other = other if average else None
+            self._other = other if smaller else None
         self._empty = ~entries.mT.contiguous()
 
     def __call__(self, products: Tensor) -> Tensor:
         """The band `(..., k + 1, m)`, from products `(..., c, n)`."""
         entries = take(products, self._index)
         if self._other is not None:
-            entries = (entries + take(products, self._other)) / 2
+            entries = torch.where(self._is_lower_smaller(products), entries, take(products, self._other))
         return entries.masked_fill_(self._empty, 0).mT
+
+    def _is_lower_smaller(self, products: Tensor) -> Tensor:
+        """`(..., m, k + 1)`: whether row j + d of the products is smaller than row j."""
+        m, rows = self._index.shape
+        size = products.abs().amax(-2)[..., self._numbers]
+        ahead = torch.cat([size, size[..., : rows - 1]], -1).unfold(-1, m, 1).mT
+        return ahead <= size[..., None]
 
     def gap(self, products: Tensor, band: Tensor) -> None:
         """None: nothing is read twice."""

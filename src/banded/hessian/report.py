@@ -85,6 +85,8 @@ def verify(plan: Plan, x: Tree | None = None, *, products: int = 4, dense: bool 
     Raises:
         ValueError: if `x` does not fit the plan, `products` < 1, or `dense` is asked of too many unknowns.
     """
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan: expected a Plan, as banded.plan(f, x) makes, got {type(plan).__name__}")
     if products < 1:
         raise ValueError(f"products: expected at least one, got {products}")
     if dense and plan.n > DENSE:
@@ -104,7 +106,7 @@ def verify(plan: Plan, x: Tree | None = None, *, products: int = 4, dense: bool 
     return Report(
         products=products,
         error=error,
-        noise=float((witnesses[0].rounding / H.row_sums().clamp(min=TINY)).max()) if amiss else 0.0,
+        noise=float((witnesses[0].noise(H) / H.row_sums().clamp(min=TINY)).max()) if amiss else 0.0,
         leak=leak,
         value_error=_relative(mine_value, value),
         gradient_error=_relative(mine_gradient, gradient),
@@ -130,7 +132,8 @@ def _entries(witness: Witness, H: Matrix) -> tuple[float, float]:
         error = max(error, float(relative.max()))
         outside = relative > torch.finfo(H.dtype).eps ** (2 / 3)
         if bool(outside.any()) and witness.repeatable:
-            outside &= ~(difference <= 10 * witness.rounding[..., None, :])
+            noise = witness.noise(H)
+            outside &= ~(difference <= 10 * noise[..., None, :])
         leak = max(leak, float(difference[outside].max()) if bool(outside.any()) else 0.0)
     return error, leak
 

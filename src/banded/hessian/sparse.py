@@ -10,6 +10,7 @@ from torch import Tensor
 from banded.hessian.verify import Products
 
 ROUNDS = 12  # of groups drawn anew
+NEAR = 0.2  # of a whole number, that a column has to be
 DENSE = 64  # rows that may stay unexplained, for their many entries
 
 
@@ -86,11 +87,12 @@ def _decode(
     m = rest.shape[2]
     g, i = np.nonzero(np.abs(rest[:, 0]) > tolerance * scale)
     value = rest[g, 0, i]
-    column = np.rint((rest[g, 1, i] / value - 1) * m)
-    good = (column >= 0) & (column < m)
+    position = (rest[g, 1, i] / value - 1) * m
+    column = np.rint(position)
+    good = (column >= 0) & (column < m) & (np.abs(position - column) < NEAR)
     j = np.where(good, column, 0).astype(np.int64)
     good &= group[j] == g
-    good &= np.abs(rest[g, 2, i] - weight[j] * value) <= 1e-3 * np.abs(value)
+    good &= np.abs(rest[g, 2, i] - weight[j] * value) <= 10 * tolerance * np.abs(value)
     return g[good], i[good], j[good], value[good]
 
 

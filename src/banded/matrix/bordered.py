@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from banded.factor import BorderedCholesky
+from banded.factor import BorderedCholesky, mirrored
 from banded.matrix.base import Matrix
 from banded.matrix.pattern import BORDER
 
@@ -37,7 +37,7 @@ class Bordered(Matrix):
     def __init__(self, core: Matrix, border: Tensor, corner: Tensor) -> None:
         _check_parts(core, border, corner)
         self.core, self.border = core, border
-        self.corner = corner.tril() + corner.tril(-1).mT
+        self.corner = mirrored(corner)
 
     @property
     def band(self) -> Tensor:

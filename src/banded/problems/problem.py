@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
+from banded.hessian import Tree, layout
 from banded.optimize import Result, minimize
 
 if TYPE_CHECKING:
@@ -29,19 +32,19 @@ class Problem:
         draw: draws the result into a part of a figure, in place of the series.
     """
 
-    objective: Callable[[Tensor], Tensor]
-    start: Tensor
-    equality: Callable[[Tensor], Tensor] | None = None
+    objective: Callable[[Any], Tensor]
+    start: Tree
+    equality: Callable[[Any], Tensor] | None = None
     bandwidth: int | None = None
     title: str = ""
-    columns: Callable[[Tensor], Mapping[str, Tensor]] | None = None
+    columns: Callable[[Any], Mapping[str, Tensor]] | None = None
     draw: Callable[[SubFigure, Result], None] | None = None
 
     def solve(self, **options: Any) -> Result:
         """`minimize` with this problem's arguments; `options` are its others."""
         return minimize(self.objective, self.start, equality=self.equality, bandwidth=self.bandwidth, **options)
 
-    def series(self, x: Tensor) -> dict[str, Tensor]:
+    def series(self, x: Tree) -> dict[str, Tensor]:
         """The columns at x, detached and on the CPU; none where `columns` is None.
 
         Raises:
@@ -50,10 +53,19 @@ class Problem:
         """
         if self.columns is None:
             return {}
-        columns = self.columns(x.detach())
+        columns = self.columns(tree_map(torch.Tensor.detach, x))
         if not isinstance(columns, Mapping) or not all(isinstance(column, Tensor) for column in columns.values()):
             raise TypeError("columns: expected a function that returns a dictionary of tensors, one for each name")
         if any(column.ndim != 1 for column in columns.values()) or len({len(c) for c in columns.values()}) > 1:
             shapes = ", ".join(f"{name} {tuple(column.shape)}" for name, column in columns.items())
             raise ValueError(f"columns: expected vectors of equal length, got {shapes}")
         return {name: column.detach().cpu() for name, column in columns.items()}
+
+
+def unknowns(x: Tree) -> dict[str, Tensor]:
+    """The leaves of a pytree of unknowns: "x" where that is a tensor, else "x." and the name of each."""
+    names = layout(x, None, 0).names
+    return {
+        name if name == "x" and isinstance(x, Tensor) else f"x.{name}": leaf
+        for name, leaf in zip(names, tree_leaves(x), strict=True)
+    }
