@@ -130,7 +130,7 @@ def _choose(structure: Structure, like: Tensor, *, compiled: bool) -> tuple[str,
     saved = direct - symmetric
     if saved <= 0:
         return "direct", "symmetry saves no products"
-    if saved * structure.n < WORTH:
+    if saved == 1 or saved * structure.n < WORTH:
         return "direct", f"fewer products ({symmetric}) would not pay for their recovery"
     if compiled and 2 * saved <= structure.bandwidth + 1:
         return "direct", f"fewer compiled products ({symmetric}) would not pay for their recovery"
