@@ -29,8 +29,9 @@ def noise(n: int, seed: int) -> float:
 
     run = loop(f)
     witness = testify(lambda x, probes: run(x, probes)[2], y, torch.Generator().manual_seed(seed))
-    difference = (witness.product - banded.hessian(f, y, bandwidth=1, check=False) @ witness.v).abs()
-    return float((difference / witness.rounding)[difference > 1e-5].max())
+    H = banded.hessian(f, y, bandwidth=1, check=False)
+    difference = (witness.product - H @ witness.v).abs()
+    return float((difference / witness.noise(H))[difference > 1e-5].max())
 
 
 def rounds(gate: float, growth: float, start: float) -> str:

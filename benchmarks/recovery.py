@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 import banded
+from banded.hessian.substitute import Symmetric
 
 K = 4
 METHODS = ("direct", "symmetric", "fourier", "random")
@@ -73,9 +74,8 @@ def error(f: Quadratic, method: str, dtype: torch.dtype) -> float:
     x = torch.zeros(n, dtype=dtype)
     plan = banded.plan(f, x, bandwidth=len(f.weights) - 1, method=method.split(",")[0], check=method == "symmetric")
     if "," in method:
-        bare = plan.extraction.recovery.undamped()  # type: ignore[attr-defined]
-        ones = torch.ones_like(bare.scale) if bare.scale is not None else None
-        assert ones is None
+        assert isinstance(plan.extraction.recovery, Symmetric)
+        bare = plan.extraction.recovery.undamped()
         comb = (bare.coloring.colors == torch.arange(bare.coloring.count)[:, None]).to(dtype)
         band = bare(plan.choice.run(x, comb)[2])
     else:

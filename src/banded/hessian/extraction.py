@@ -14,7 +14,7 @@ from banded.hessian.substitute import Symmetric
 from banded.matrix import Matrix
 
 METHODS = ("direct", "symmetric", "fourier", "random", "auto")
-OVERSAMPLING = 4  # random probes more than colours, which average and check
+OVERSAMPLING = 4  # random probes more than colours, for the condition of their mixture
 WORTH = 2**15  # entries of products saved, from which symmetry pays for its longer recovery
 AGREEMENT = 1e3  # eps by which the two ends of a chain may disagree, where "auto" chooses
 
