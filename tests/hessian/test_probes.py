@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from banded.hessian.probes import comb, exponentials, gaussian, gaussian_mixture, indicators
+from banded.hessian.coloring import comb
+from banded.hessian.probes import exponentials, gaussian, gaussian_mixture, indicators
 
 DTYPES = [torch.float32, torch.float64]
 
 
 @pytest.mark.parametrize(("n", "spacing"), [(1, 1), (7, 3), (7, 7), (3, 5), (12, 1)])
 def test_combs_have_teeth_at_their_spacing(n: int, spacing: int) -> None:
-    probes = comb(n, spacing, torch.zeros((), dtype=torch.float64))
+    coloring = comb(n, spacing, torch.device("cpu"))
+    probes = indicators(coloring.colors, coloring.count, torch.zeros((), dtype=torch.float64))
     assert probes.shape == (min(spacing, n), n)
     assert probes.dtype == torch.float64
     for c, row in enumerate(probes):

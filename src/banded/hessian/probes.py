@@ -15,12 +15,6 @@ def indicators(colors: Tensor, count: int, like: Tensor) -> Tensor:
     return (colors == torch.arange(count, device=colors.device)[:, None]).to(like)
 
 
-def comb(m: int, spacing: int, like: Tensor) -> Tensor:
-    """`(min(spacing, m), m)`: row c is 1 at c, c + spacing, c + 2 spacing, …, and 0 elsewhere."""
-    count = min(spacing, m)
-    return indicators(torch.arange(m, device=like.device) % count, count, like)
-
-
 def exponentials(count: int, like: Tensor) -> Tensor:
     """`(count, count)`: real and imaginary parts of exp(-2πi f c / count), for frequencies f from 0 to count // 2.
 
