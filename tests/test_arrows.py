@@ -6,7 +6,19 @@ from pathlib import Path
 import banded
 
 SOURCE = Path(banded.__file__).parent
-LAYERS = ["errors", "checks", "canvas", "factor", "matrix", "hessian", "optimize", "problems", "plot", "cli"]
+LAYERS = [
+    "errors",
+    "checks",
+    "canvas",
+    "compiling",
+    "factor",
+    "matrix",
+    "hessian",
+    "optimize",
+    "problems",
+    "plot",
+    "cli",
+]
 INDICES = {"structure", "coloring", "probes", "recover", "substitute", "sparse", "arrange"}
 AUTOGRAD = {"products", "compiled", "engine", "memory"}
 

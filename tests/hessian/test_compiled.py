@@ -113,3 +113,18 @@ def test_plans_inside_what_callers_compile(compile: bool) -> None:
         gradient = torch.func.grad(rosenbrock)(point)
         torch.testing.assert_close(new, point - 0.1 * gradient.sin())
         torch.testing.assert_close(total, rosenbrock(point) + dense(rosenbrock, point).trace())
+
+
+def test_extraction_and_newton_inside_what_callers_compile() -> None:
+    x = torch.full((12,), 0.5, dtype=torch.float64)
+
+    @torch.compile
+    def curvature(x: Tensor) -> Tensor:
+        return 2 * banded.hessian(rosenbrock, x / 2).diagonal()
+
+    @torch.compile
+    def optimum(x: Tensor) -> Tensor:
+        return banded.minimize(rosenbrock, x).x * 2
+
+    torch.testing.assert_close(curvature(x), 2 * dense(rosenbrock, x / 2).diagonal())
+    torch.testing.assert_close(optimum(x), torch.full((12,), 2.0, dtype=torch.float64))

@@ -230,6 +230,16 @@ def test_the_smallest_trees() -> None:
             check(banded.plan(f, x, method=method), f, x)
 
 
+def test_keys_may_come_in_any_order() -> None:
+    plan = banded.plan(trajectory, start())
+    x = start()
+    value, gradient, H = plan(dict(reversed(x.items())))
+    assert torch.equal(value, plan(x)[0])
+    assert torch.equal(H.band, plan(x)[2].band)
+    for name, leaf in plan(x)[1].items():
+        assert torch.equal(gradient[name], leaf)
+
+
 def test_a_tree_is_held_to_what_the_plan_was_made_for() -> None:
     x = start()
     plan = banded.plan(trajectory, x)
@@ -237,7 +247,6 @@ def test_a_tree_is_held_to_what_the_plan_was_made_for() -> None:
         (x["states"], r"x: expected the pytree \{'states': \*, .*\}, got \*; make another plan"),
         ({"states": x["states"], "controls": x["controls"]}, "expected the pytree"),
         ({**x, "more": x["duration"]}, "expected the pytree"),
-        (dict(reversed(x.items())), "expected the pytree"),
         ({**x, "duration": 1.0}, r"x\.duration: expected \(\), torch.float64, cpu, .* got 1.0"),
         ({**x, "duration": x["duration"].float()}, r"x\.duration: .* got \(\), torch.float32, cpu"),
         ({**x, "states": x["states"][:-1]}, r"x\.states: expected \(20, 2\), .* got \(19, 2\)"),

@@ -103,7 +103,7 @@ def _compiled_engine(f: Function, x: Tensor, probes: Tensor, fallback: Callable[
     except Exception as error:  # whatever the compiler met, the eager engine works
         reason = f"compiling failed: {_first_line(error)}"
         other = fallback()
-        warnings.warn(f"banded: {reason}; continuing with the {other.name} engine", RuntimeWarning, stacklevel=7)
+        warnings.warn(f"banded: {reason}; continuing with the {other.name} engine", RuntimeWarning, stacklevel=8)
         return replace(other, reason=reason)
     return Choice("compiled", "the whole product in one graph", run, value)
 

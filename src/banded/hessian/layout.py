@@ -71,9 +71,7 @@ class Layout:
         """
         leaves, spec = pytree.tree_flatten(tree)
         if spec != self.spec:
-            raise ValueError(
-                f"x: expected the pytree {_words(self.spec)}, got {_words(spec)}; make another plan for it"
-            )
+            leaves = self._matched(tree, spec)
         for name, shape, leaf in zip(self.names, self.shapes, leaves, strict=True):
             wanted = self.batch + shape
             if not isinstance(leaf, Tensor) or (leaf.shape, leaf.dtype, leaf.device) != (
@@ -88,6 +86,16 @@ class Layout:
                 )
         vectors = [leaf.reshape(*self.batch, -1) for leaf in leaves]
         return vectors[0] if len(vectors) == 1 else torch.cat(vectors, -1)
+
+    def _matched(self, tree: Tree, spec: Any) -> list[Any]:
+        """The leaves in the plan's order, of a tree that differs in nothing but the order of keys."""
+        mine, other = (pytree.tree_unflatten([0] * one.num_leaves, one) for one in (self.spec, spec))
+        if mine != other:  # as Python has it: dictionaries are equal in any order
+            raise ValueError(
+                f"x: expected the pytree {_words(self.spec)}, got {_words(spec)}; make another plan for it"
+            )
+        found = dict(pytree.tree_flatten_with_path(tree)[0])
+        return [found[path] for path, _ in pytree.tree_flatten_with_path(mine)[0]]
 
     def unflatten(self, vector: Tensor) -> Tree:
         """The tree, of views of a vector `(..., n)`."""

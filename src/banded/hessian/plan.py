@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from banded.compiling import outside_graphs
 from banded.errors import BandwidthError
 from banded.hessian.compiled import compile_value
 from banded.hessian.drawing import draw_plan
@@ -124,11 +125,9 @@ class Plan:
         """The value alone, at a point that is a vector `(*batch, n)` already."""
         return self.choice.value(vector)
 
+    @outside_graphs
     def evaluate(self, vector: Tensor) -> tuple[Tensor, Tensor, Matrix]:
         """Value, gradient and Hessian at a point that is a vector `(*batch, n)` already."""
-        if torch.compiler.is_compiling():  # the caller's graph ends here and goes on behind
-            outside: tuple[Tensor, Tensor, Matrix] = _outside(self, vector)
-            return outside
         value, gradient, products = self.choice.run(vector, self.probes)
         H = self.extraction.recover(products)
         again = self.extraction.rescaled(H)
@@ -224,8 +223,3 @@ class Plan:
 
     def __repr__(self) -> str:
         return f"<{self}>"
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _outside(plan: Plan, vector: Tensor) -> tuple[Tensor, Tensor, Matrix]:
-    return plan.evaluate(vector)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from banded.checks import check_bandwidth, check_curvature, check_finite, check_function
+from banded.compiling import outside_graphs
 from banded.errors import BandwidthError, RecoveryError
 from banded.hessian.detect import detect, read_directly
 from banded.hessian.engine import Choice, choose, eager_engine
@@ -29,6 +30,7 @@ PROBLEMS = 6  # of a batch that are looked at to find their structure
 UNEVEN = 16  # spread of the diagonal from which probes are scaled at once, which later costs products
 
 
+@outside_graphs
 def plan(
     f: Callable[[Any], Tensor],
     x: Tree,
@@ -79,6 +81,7 @@ def plan(
     return _settled(made, witness)[0] if check else made
 
 
+@outside_graphs
 def hessian(
     f: Callable[[Any], Tensor],
     x: Tree,
@@ -220,7 +223,7 @@ def _warn_if_full(structure: Structure) -> None:
             "its band saves nothing. Is time the first dimension of x? Does a term of f (a mean, a norm) couple all "
             "unknowns? Unknowns that couple to everything can be named in border=...",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from banded.compiling import outside_graphs
 from banded.hessian.layout import Tree, flat
 from banded.hessian.plan import Plan
 from banded.hessian.probes import gaussian
@@ -70,6 +71,7 @@ class Report:
         return f"{'exact' if self.ok else 'WRONG'}: " + "; ".join(words)
 
 
+@outside_graphs
 def verify(plan: Plan, x: Tree | None = None, *, products: int = 4, dense: bool = False, seed: int = 0) -> Report:
     """Measure how exact a plan is at `x`, against products that it had no part in.
 

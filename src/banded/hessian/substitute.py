@@ -228,48 +228,67 @@ def _weights(
 
 def _sums(structure: Structure, coloring: Coloring, device: torch.device) -> Sums:
     """The chains of all entries beside the diagonal, cut in two, those of similar length together."""
-    column, d = structure.entries(device).mT.nonzero().unbind(1)
-    column, d = column[d > 0], d[d > 0]
+    m, c, rows = structure.core, coloring.count, structure.bandwidth + 1
+    # millions of entries, a dozen numbers for each
+    whole = torch.int32 if max(c * structure.n, (m + 1) * (rows + c)) < 2**31 else torch.int64
+    entries = structure.entries(device)
+    column, d = (one.to(whole) for one in entries[1:].mT.nonzero().unbind(1))
+    d += 1
     row = column + d
-    m, c, colors, rows = structure.core, coloring.count, coloring.colors, structure.bandwidth + 1
-    behind, before = column * c + colors[row], row * c + colors[column]
-    diagonal = torch.arange(m, device=device) * c + colors
-    for keys in (behind, before):
-        if int(torch.bincount(torch.cat([keys, diagonal])).max()) > 1:
-            raise AssertionError("the colouring does not make chains of the entries")
-    entry = torch.arange(len(column), device=device)
-    previous = torch.full((m * c,), -1, device=device).index_copy_(0, before, entry)[behind]
-    following = torch.full_like(entry, -1)
-    following[previous[previous >= 0]] = entry[previous >= 0]
+    colors, number = coloring.colors.to(whole), structure.numbers(device).to(whole)
+    previous, following = _neighbours(row, column, colors, c)
     first = 2 * column < m
     # a half of a chain starts where the chain does, and ends where the other half does
     step, lane = _rank(torch.where(first, previous, following), first)
-    number = structure.numbers(device)
     blocks, order = _blocks(step, lane)
-    place = torch.full((sum(b.steps * b.lanes for b in blocks),), -1, device=device).index_copy_(0, order, entry)
+    del lane
+    place = torch.full((sum(b.steps * b.lanes for b in blocks),), -1, dtype=whole, device=device)
+    place[order] = torch.arange(len(column), dtype=whole, device=device)
     used = place >= 0
-    who = place.clamp(min=0)
-    above, below = colors[row] * structure.n + number[column], colors[column] * structure.n + number[row]
-    limit = torch.int32 if c * structure.n < 2**31 else torch.int64
+    place.clamp_(min=0)
 
     def laid(values: Tensor) -> Tensor:
-        return torch.where(used, values[who], 0) if len(values) else torch.zeros_like(place)
+        return values[place].mul_(used) if len(values) else torch.zeros_like(place)
 
-    cells = torch.full((m, rows), len(place) + m, device=device)
+    cells = torch.full((m, rows), len(place) + m, dtype=whole, device=device)
     cells[:, 0] = len(place) + torch.arange(m, device=device)
-    cells[column, d] = order
+    cells[column, d] = order.to(whole)
+    del order
+    above, below = colors[row] * structure.n + number[column], colors[column] * structure.n + number[row]
     spare, further = _spare(row, column, d, first, previous, following, above, below, m, rows)
+    del previous, following
     return Sums(
         blocks=blocks,
-        positions=laid(torch.where(first, above, below)).to(limit),
-        rows=laid(torch.where(first, column, row)).to(torch.int32),
-        signs=laid(1 - 2 * (step % 2)).to(torch.int8),
-        ends=torch.stack([laid(row).to(torch.int32), laid(column).to(torch.int32)]),
-        diagonal=(colors * structure.n + number[:m]).to(limit),
-        cells=cells.to(torch.int32 if len(place) + m < 2**31 else torch.int64),
+        positions=laid(torch.where(first, above, below)),
+        rows=laid(torch.where(first, column, row)),
+        signs=laid((1 - 2 * (step % 2)).to(torch.int8)),
+        ends=torch.stack([laid(row), laid(column)]),
+        diagonal=colors * structure.n + number[:m],
+        cells=cells,
         spare=spare,
         further=further,
     )
+
+
+def _neighbours(row: Tensor, column: Tensor, colors: Tensor, c: int) -> tuple[Tensor, Tensor]:
+    """`(E,)` each: the entry that shares an equation with this one in row j, and in row i; -1 where none does."""
+    m = len(colors)
+    behind, before = column * c + colors[row], row * c + colors[column]
+    diagonal = torch.arange(m, dtype=row.dtype, device=row.device) * c + colors
+    entry = torch.arange(len(row), dtype=row.dtype, device=row.device)
+    found = torch.full((m * c,), -1, dtype=row.dtype, device=row.device)
+    for keys in (behind, before):
+        taken = torch.zeros(m * c, dtype=torch.bool, device=row.device)
+        taken[keys] = True
+        taken[diagonal] = True
+        if int(taken.sum()) < len(keys) + m:
+            raise AssertionError("the colouring does not make chains of the entries")
+    found[before] = entry
+    previous = found[behind]
+    linked = previous >= 0
+    following = torch.full_like(entry, -1)
+    following[previous[linked]] = entry[linked]
+    return previous, following
 
 
 def _spare(
@@ -302,14 +321,14 @@ def _blocks(step: Tensor, lane: Tensor) -> tuple[tuple[Block, ...], Tensor]:
     """Sums of lengths up to 1, 4, 16, … together; and `(E,)` where each entry comes in all the blocks, flat."""
     order = torch.zeros_like(step)
     length = torch.zeros(int(lane.max()) + 1 if len(lane) else 0, dtype=step.dtype, device=step.device)
-    length.scatter_reduce_(0, lane, step + 1, "amax")
+    length.scatter_reduce_(0, lane.long(), step + 1, "amax")
     kind = torch.where(length > 0, (length.clamp(min=1).double().log2() / 2).ceil().long(), -1)
     blocks, start = [], 0
     for which in range(int(kind.max()) + 1 if len(kind) else 0):
         mine = kind == which
         lanes = int(mine.sum())
         if lanes:
-            number = mine.cumsum(0) - 1
+            number = (mine.cumsum(0) - 1).to(step.dtype)
             inside = mine[lane]
             order[inside] = start + step[inside] * lanes + number[lane[inside]]
             blocks.append(Block(start, int(length[mine].max()), lanes))
@@ -319,10 +338,10 @@ def _blocks(step: Tensor, lane: Tensor) -> tuple[tuple[Block, ...], Tensor]:
 
 def _rank(previous: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
     """How many entries precede each one in its half of a chain, and the first one (pointer jumping, Wyllie 1979)."""
-    entry = torch.arange(len(previous), device=previous.device)
+    entry = torch.arange(len(previous), dtype=previous.dtype, device=previous.device)
     head = torch.where(previous >= 0, previous, entry)
     head = torch.where(first[head] == first, head, entry)
-    rank = (head != entry).long()
+    rank = (head != entry).to(previous.dtype)
     while len(entry):
         rank = rank + rank[head]
         further = head[head]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from banded.checks import check_function
+from banded.compiling import outside_graphs
 from banded.hessian import Layout, Plan, Tree, layout
 from banded.hessian import plan as make_plan
 from banded.optimize.direction import NewtonDirection
@@ -21,6 +22,7 @@ PLANS = 3  # made anew at most, where f couples other unknowns at the end than a
 _UNCHECKED = (Status.NON_FINITE, Status.UNBOUNDED, Status.INTERRUPTED, Status.MAX_ITERATIONS)
 
 
+@outside_graphs
 def minimize(
     f: Callable[[Any], Tensor] | Plan,
     x0: Tree,
