@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 import banded
-from banded.hessian.substitute import Symmetric
+from banded.hessian.substitute import Substitution
 
 K = 4
 METHODS = ("direct", "symmetric", "fourier", "random")
@@ -74,7 +74,7 @@ def error(f: Quadratic, method: str, dtype: torch.dtype) -> float:
     x = torch.zeros(n, dtype=dtype)
     plan = banded.plan(f, x, bandwidth=len(f.weights) - 1, method=method.split(",")[0], check=method == "symmetric")
     if "," in method:
-        assert isinstance(plan.extraction.recovery, Symmetric)
+        assert isinstance(plan.extraction.recovery, Substitution)
         bare = plan.extraction.recovery.undamped()
         comb = (bare.coloring.colors == torch.arange(bare.coloring.count)[:, None]).to(dtype)
         band = bare(plan.choice.run(x, comb)[2])

@@ -11,6 +11,7 @@ LAYERS = [
     "checks",
     "canvas",
     "compiling",
+    "bands",
     "factor",
     "matrix",
     "hessian",

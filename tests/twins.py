@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import oracles
-from banded.matrix import Bordered, Matrix, Periodic, Reordered, SymmetricBanded
+from banded.matrix import Bordered, Periodic, Reordered, Symmetric, SymmetricBanded
 
 KINDS = (
     "symmetric",
@@ -33,12 +33,12 @@ class Twin:
     dense: np.ndarray
 
     @property
-    def H(self) -> Matrix:
+    def H(self) -> Symmetric:
         return self.matrix(*self.parts)
 
-    def matrix(self, band: Tensor, *around: Tensor) -> Matrix:
+    def matrix(self, band: Tensor, *around: Tensor) -> Symmetric:
         """One of this kind, made of other parts."""
-        H: Matrix = Periodic(band) if "periodic" in self.kind else SymmetricBanded(band)
+        H: Symmetric = Periodic(band) if "periodic" in self.kind else SymmetricBanded(band)
         if around:
             H = Bordered(H, *around)
         return Reordered(H, self.order) if "reordered" in self.kind else H

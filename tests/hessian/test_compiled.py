@@ -124,7 +124,8 @@ def test_extraction_and_newton_inside_what_callers_compile() -> None:
 
     @torch.compile
     def optimum(x: Tensor) -> Tensor:
-        return banded.minimize(rosenbrock, x).x * 2
+        best: Tensor = banded.minimize(rosenbrock, x).x
+        return best * 2
 
     torch.testing.assert_close(curvature(x), 2 * dense(rosenbrock, x / 2).diagonal())
     torch.testing.assert_close(optimum(x), torch.full((12,), 2.0, dtype=torch.float64))

@@ -13,24 +13,24 @@ import patterns
 from banded.hessian.coloring import Coloring
 from banded.hessian.extraction import Extraction, extraction
 from banded.hessian.structure import Structure
-from banded.hessian.substitute import Symmetric
-from banded.matrix import Matrix, SymmetricBanded
+from banded.hessian.substitute import Substitution
+from banded.matrix import Symmetric, SymmetricBanded
 
 DTYPES = [torch.float32, torch.float64]
 DOUBLE = torch.zeros((), dtype=torch.float64)
 
 
-def read_by(A: Matrix, structure: Structure) -> Extraction:
+def read_by(A: Symmetric, structure: Structure) -> Extraction:
     return extraction(structure, "symmetric", A.band, compiled=False)
 
 
-def recovered(read: Extraction, A: Matrix) -> tuple[Matrix, Tensor]:
+def recovered(read: Extraction, A: Symmetric) -> tuple[Symmetric, Tensor]:
     """H from the products with the probes, and these."""
     products = (A @ read.probes(A.band).mT).mT
     return read.recover(products), products
 
 
-def error(H: Matrix, A: Matrix) -> float:
+def error(H: Symmetric, A: Symmetric) -> float:
     """Largest error of an entry relative to sqrt(|A_ii A_jj|), in units of the last place; in NumPy."""
     (k, n), eps = (A.bandwidth, A.n), torch.finfo(A.dtype).eps
     band, exact = H.band.double().numpy(), A.band.double().numpy()
@@ -66,7 +66,7 @@ def test_undamped_errors_do_grow() -> None:
     """Which is what damping is for; and it takes fewer digits of the products."""
     A = chain(20_000, 2, torch.float64)
     read = read_by(A, patterns.structure(20_000, 2))
-    assert isinstance(read.recovery, Symmetric)
+    assert isinstance(read.recovery, Substitution)
     undamped = read.recovery.undamped()
     assert undamped.scale is None
     products = (A @ replace(read, recovery=undamped).probes(A.band).mT).mT
@@ -254,7 +254,7 @@ def test_scales_are_powers_of_two() -> None:
     A = chain(100, 2, torch.float64, 12)
     read = read_by(A, patterns.structure(100, 2)).rescaled(A)
     assert read is not None
-    assert isinstance(read.recovery, Symmetric)
+    assert isinstance(read.recovery, Substitution)
     assert read.recovery.scale is not None
     mantissa, _ = np.frexp(read.recovery.scale.numpy())
     assert set(mantissa.tolist()) == {0.5}
@@ -272,4 +272,4 @@ def test_damping_keeps_its_distance_from_overflow(dtype: torch.dtype) -> None:
 
 def test_colorings_that_are_not_two_sided_are_refused() -> None:
     with pytest.raises(AssertionError, match="chains"):
-        Symmetric(patterns.structure(9, 2), Coloring(torch.arange(9) % 2, 2), DOUBLE)
+        Substitution(patterns.structure(9, 2), Coloring(torch.arange(9) % 2, 2), DOUBLE)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from banded.errors import NotPositiveDefiniteError
-from banded.matrix import Matrix
+from banded.matrix import Symmetric
 from twins import BATCHES, KINDS, Twin, first_bad_row, tolerance, twin
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_batch = pytest.mark.parametrize("batch", BATCHES)
-ENTRIES: list[Callable[[Matrix], Tensor]] = [
+ENTRIES: list[Callable[[Symmetric], Tensor]] = [
     lambda H: H.to_dense(),
     lambda H: H.diagonal(),
     lambda H: H.row_sums(),
@@ -125,7 +125,7 @@ def test_lookups(kind: str, batch: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(H[torch.tensor(every)[:, None], torch.tensor(every)], A[..., every[:, None], every])
     np.testing.assert_array_equal(H[torch.tensor([0, -1], dtype=torch.int32), 1], A[..., [0, -1], 1])
     np.testing.assert_array_equal(H[0, torch.tensor([0, 1, 2], dtype=torch.uint8)], A[..., 0, :3])
-    np.testing.assert_array_equal(H[np.int64(2), [0, -2]], A[..., 2, [0, -2]])  # type: ignore[index]
+    np.testing.assert_array_equal(H[np.int64(2), [0, -2]], A[..., 2, [0, -2]])
     assert H[torch.zeros(0, dtype=torch.long), 0].shape == (*batch, 0)
 
 
@@ -196,7 +196,7 @@ def test_second_derivatives_of_solve(kind: str) -> None:
 
 @every_kind
 @pytest.mark.parametrize("f", ENTRIES)
-def test_derivatives_of_entries(kind: str, f: Callable[[Matrix], Tensor]) -> None:
+def test_derivatives_of_entries(kind: str, f: Callable[[Symmetric], Tensor]) -> None:
     one = twin(kind, 4, 1, 2, (2,))
     assert torch.autograd.gradcheck(lambda *parts: f(one.matrix(*parts)), leaves(one))
 
@@ -310,9 +310,17 @@ def test_copies_are_of_the_same_type_and_their_own(kind: str, batch: tuple[int, 
     )
 
 
-def test_matrices_compare_by_identity() -> None:
-    one, other = twin("periodic", 5, 1).H, twin("periodic", 5, 1).H
-    assert len({one, other, one}) == 2
+@every_kind
+@every_batch
+def test_matrices_are_equal_where_their_entries_are(kind: str, batch: tuple[int, ...]) -> None:
+    one, same = twin(kind, 7, 2, 2, batch), twin(kind, 7, 2, 2, batch)
+    assert one.H == same.H
+    assert one.H != same.H * 2
+    assert one.H != same.H.to(torch.float32)
+    assert one.H != twin(kind, 8, 2, 2, batch).H
+    assert one.H != one.H.to_dense()
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one.H)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from banded.errors import NonFiniteError
-from banded.matrix import Bordered, Matrix, Reordered, SymmetricBanded
+from banded.matrix import Bordered, Reordered, Symmetric, SymmetricBanded
 from twins import twin
 
 
-def core(batch: tuple[int, ...] = (), dtype: torch.dtype = torch.float64) -> Matrix:
+def core(batch: tuple[int, ...] = (), dtype: torch.dtype = torch.float64) -> Symmetric:
     return twin("symmetric", 5, 1, batch=batch, dtype=dtype).H
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from banded.matrix import Matrix, SymmetricBanded
+from banded.matrix import Symmetric, SymmetricBanded
 from banded.matrix.pattern import BAND, BORDER, COLORS, CORNERS
 from twins import KINDS, pattern, twin
 
@@ -85,7 +85,7 @@ def test_ticks_are_rows_of_the_matrix(n: int, ticks: list[str]) -> None:
 
 
 def test_the_title_says_what_is_shown() -> None:
-    def title(H: Matrix) -> str:
+    def title(H: Symmetric) -> str:
         return H.spy().axes[0].get_title()
 
     assert title(twin("periodic", 9, 2).H) == "Periodic, n = 9\nbandwidth 2"

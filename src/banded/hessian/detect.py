@@ -15,7 +15,7 @@ from banded.hessian.probes import gaussian
 from banded.hessian.sparse import find_entries
 from banded.hessian.structure import Structure, fold, repeated
 from banded.hessian.verify import Products, Witness, testify
-from banded.matrix import Matrix
+from banded.matrix import Symmetric
 
 # The search for a band ends here; up to this many unknowns it may end at a full matrix.
 WIDEST = 512
@@ -24,7 +24,7 @@ DENSE = 2048
 LADDER = ((8, 24), (32, 96), (128, 384))
 
 
-def read_directly(structure: Structure, products: Products, x: Tensor) -> Matrix:
+def read_directly(structure: Structure, products: Products, x: Tensor) -> Symmetric:
     """The Hessian at x, one product for each colour and each unknown of the border."""
     direct = extraction(structure, "direct", x, compiled=False)
     return direct.recover(products(x, direct.probes(x)))
@@ -160,7 +160,7 @@ def _any_order(products: Products, points: list[Tensor], start: Structure, group
     )
 
 
-def _significant(witness: Witness, H: Matrix, structure: Structure) -> np.ndarray:
+def _significant(witness: Witness, H: Symmetric, structure: Structure) -> np.ndarray:
     """`(rows, m)`: the cells of the band that the witness would miss; only doubtful ones are held against the noise."""
     eps = torch.finfo(H.dtype).eps
     quiet = torch.zeros_like(witness.x)
@@ -171,7 +171,7 @@ def _significant(witness: Witness, H: Matrix, structure: Structure) -> np.ndarra
     return loud.cpu().numpy()
 
 
-def _above(H: Matrix, structure: Structure, tolerance: float, noise: Tensor) -> Tensor:
+def _above(H: Symmetric, structure: Structure, tolerance: float, noise: Tensor) -> Tensor:
     """`(k + 1, m)`: cells above `tolerance` times their row, or their column, and above the noise there."""
     least = torch.maximum(tolerance * H.row_sums(), noise)[structure.numbers(H.device)[: structure.core]]
     size = H.band.abs()

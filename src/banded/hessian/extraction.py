@@ -10,8 +10,8 @@ from banded.hessian.coloring import for_direct, for_symmetric
 from banded.hessian.probes import exponentials, gaussian_mixture, indicators
 from banded.hessian.recover import Direct, Mixed, Recovery
 from banded.hessian.structure import Structure
-from banded.hessian.substitute import Symmetric
-from banded.matrix import Matrix
+from banded.hessian.substitute import Substitution
+from banded.matrix import Symmetric
 
 METHODS = ("direct", "symmetric", "fourier", "random", "auto")
 OVERSAMPLING = 4  # random probes more than colours, for the condition of their mixture
@@ -51,7 +51,7 @@ class Extraction:
         whole[len(core) :, m:] = torch.eye(p, dtype=like.dtype, device=like.device)
         return whole if structure.place is None else whole[:, structure.place].contiguous()
 
-    def recover(self, products: Tensor) -> Matrix:
+    def recover(self, products: Tensor) -> Symmetric:
         """The matrix, from products `(..., c + p, n)`."""
         structure = self.structure
         p, m = structure.border, structure.core
@@ -64,14 +64,14 @@ class Extraction:
         corner = rows[..., m:]
         return structure.assemble(band, rows[..., :m].contiguous(), (corner + corner.mT) / 2)
 
-    def gap(self, products: Tensor, H: Matrix) -> float | None:
+    def gap(self, products: Tensor, H: Symmetric) -> float | None:
         """How far redundant equations disagree, relative to sqrt(|H_ii H_jj|), or None where there are none."""
         core = products[..., : products.shape[-2] - self.structure.border, :]
         return self.recovery.gap(core, H.band)
 
-    def disagreement(self, products: Tensor, H: Matrix) -> float:
+    def disagreement(self, products: Tensor, H: Symmetric) -> float:
         """The gap of substitution in eps; 0 for other methods; infinite where it is not a number."""
-        gap = self.gap(products, H) if isinstance(self.recovery, Symmetric) else None
+        gap = self.gap(products, H) if isinstance(self.recovery, Substitution) else None
         if gap is None:
             return 0.0
         return gap / torch.finfo(H.dtype).eps if gap == gap else float("inf")
@@ -82,7 +82,7 @@ class Extraction:
             extraction(self.structure, "direct", self.like, compiled=False), reason="substitution loses digits"
         )
 
-    def rescaled(self, H: Matrix, spread: float | None = None) -> "Extraction | None":
+    def rescaled(self, H: Symmetric, spread: float | None = None) -> "Extraction | None":
         """One with probes of the size that H asks for, where those of this one cost digits, `spread` at least."""
         try:
             recovery = self.recovery.rescaled(H.band) if spread is None else self.recovery.rescaled(H.band, spread)
@@ -107,7 +107,7 @@ def extraction(structure: Structure, method: str, like: Tensor, *, compiled: boo
         method, reason = _choose(structure, like, compiled=compiled)
     if method == "symmetric":
         coloring = for_symmetric(structure, like.device)
-        return Extraction(structure, method, reason, Symmetric(structure, coloring, like), like)
+        return Extraction(structure, method, reason, Substitution(structure, coloring, like), like)
     coloring = for_direct(structure, like.device)
     direct = Direct(structure, coloring, like.device, smaller=method in ("fourier", "random"))
     if method == "fourier":

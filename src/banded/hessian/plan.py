@@ -18,7 +18,7 @@ from banded.hessian.extraction import AGREEMENT, Extraction
 from banded.hessian.layout import Layout, Tree, flat
 from banded.hessian.products import Value, loop, over_batch, value_of
 from banded.hessian.verify import testify
-from banded.matrix import Matrix
+from banded.matrix import Symmetric
 
 if TYPE_CHECKING:
     from banded.canvas import Figure
@@ -96,7 +96,7 @@ class Plan:
         """Hessian-vector products that one evaluation makes."""
         return len(self.probes)
 
-    def __call__(self, x: Tree, *, check: bool = False) -> tuple[Tensor, Tree, Matrix]:
+    def __call__(self, x: Tree, *, check: bool = False) -> tuple[Tensor, Tree, Symmetric]:
         """Value, gradient (a pytree like `x`) and Hessian at `x`, from one graph.
 
         H is over the unknowns in the order of `flatten`: row-major order for a
@@ -126,7 +126,7 @@ class Plan:
         return self.choice.value(vector)
 
     @outside_graphs
-    def evaluate(self, vector: Tensor) -> tuple[Tensor, Tensor, Matrix]:
+    def evaluate(self, vector: Tensor) -> tuple[Tensor, Tensor, Symmetric]:
         """Value, gradient and Hessian at a point that is a vector `(*batch, n)` already."""
         value, gradient, products = self.choice.run(vector, self.probes)
         H = self.extraction.recover(products)
@@ -157,7 +157,7 @@ class Plan:
         """`(*batch, products, n)`: the Hessian at `x` times each probe, from which `recover` makes the matrix."""
         return self.choice.run(self.layout.flatten(x), self.probes)[2]
 
-    def recover(self, products: Tensor) -> Matrix:
+    def recover(self, products: Tensor) -> Symmetric:
         """The matrix, from what `compressed` gives.
 
         Raises:
@@ -183,13 +183,13 @@ class Plan:
         """The pytree of a vector `(..., n)`."""
         return self.layout.unflatten(vector)
 
-    def leak(self, vector: Tensor, H: Matrix) -> float:
+    def leak(self, vector: Tensor, H: Symmetric) -> float:
         """Largest entry of a random product of the plainest engine that H at a point does not explain, or 0."""
         plain = loop(over_batch(flat(self.f, self.layout), vector.ndim - 1, vectorised=False))
         generator = torch.Generator().manual_seed(5)
         return testify(lambda point, probes: plain(point, probes)[2], vector, generator).leak(H)
 
-    def check(self, vector: Tensor, H: Matrix) -> None:
+    def check(self, vector: Tensor, H: Symmetric) -> None:
         """Hold H at a point against one product of the plainest engine.
 
         Raises:

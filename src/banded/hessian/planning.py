@@ -20,9 +20,9 @@ from banded.hessian.plan import Plan
 from banded.hessian.probes import gaussian
 from banded.hessian.products import Engine, Function, loop, over_batch
 from banded.hessian.structure import Structure
-from banded.hessian.substitute import Symmetric
+from banded.hessian.substitute import Substitution
 from banded.hessian.verify import Products, Witness
-from banded.matrix import Matrix
+from banded.matrix import Symmetric
 
 SMALL = 64  # unknowns up to which a full matrix is nothing to warn of
 MEMORY = 2**29  # bytes
@@ -93,7 +93,7 @@ def hessian(
     check: bool = True,
     batch_dims: int = 0,
     memory: int = MEMORY,
-) -> Matrix:
+) -> Symmetric:
     """Exact Hessian of f at `x` as a banded matrix, from a handful of products.
 
     The arguments and errors are those of `plan`, which is the way to evaluate
@@ -227,7 +227,7 @@ def _warn_if_full(structure: Structure) -> None:
         )
 
 
-def _settled(made: Plan, origin: _Origin) -> tuple[Plan, Matrix]:
+def _settled(made: Plan, origin: _Origin) -> tuple[Plan, Symmetric]:
     """The plan and the Hessian where it was made, by another recovery where that explains the witness better."""
     read, witness = made.extraction, origin.witness
     value, _, products = made.choice.run(made.x, made.probes)
@@ -251,12 +251,12 @@ def _settled(made: Plan, origin: _Origin) -> tuple[Plan, Matrix]:
     return made, H
 
 
-def _others(made: Plan, read: Extraction, H: Matrix) -> Iterator[Extraction | None]:
+def _others(made: Plan, read: Extraction, H: Symmetric) -> Iterator[Extraction | None]:
     """What to try, until it explains the witness: the recovery there is (None), and what may be more exact."""
     scaled = read.rescaled(H, UNEVEN)
     yield scaled
     recovery = (scaled or read).recovery
-    if not isinstance(recovery, Symmetric):
+    if not isinstance(recovery, Substitution):
         return
     yield replace(read, recovery=recovery.undamped())
     if made.automatic:
@@ -274,7 +274,7 @@ def _check_value(value: Tensor, origin: _Origin) -> None:
         )
 
 
-def _check_band(made: Plan, witness: Witness, H: Matrix) -> None:
+def _check_band(made: Plan, witness: Witness, H: Symmetric) -> None:
     """Hold H, recovered at the point where the plan was made, against the witness's product."""
     leak = witness.leak(H)
     if not leak:
@@ -328,7 +328,7 @@ def _single(made: Plan) -> Products:
     return _products(loop(flat(made.f, made.layout)))
 
 
-def _check_recovery(made: Plan, witness: Witness, H: Matrix, exact: Matrix) -> None:
+def _check_recovery(made: Plan, witness: Witness, H: Symmetric, exact: Symmetric) -> None:
     """The band is wide enough: then H may differ from what the plainest engine reads directly by rounding alone."""
     rows = exact.row_sums().sqrt()
     v = witness.v.expand_as(witness.x)

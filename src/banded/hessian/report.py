@@ -11,7 +11,7 @@ from banded.hessian.plan import Plan
 from banded.hessian.probes import gaussian
 from banded.hessian.products import loop, over_batch
 from banded.hessian.verify import Witness
-from banded.matrix import Matrix
+from banded.matrix import Symmetric
 
 DENSE = 10_000  # unknowns up to which all products are made
 CHUNK = 256  # of these at a time
@@ -119,7 +119,7 @@ def verify(plan: Plan, x: Tree | None = None, *, products: int = 4, dense: bool 
     )
 
 
-def _entries(witness: Witness, H: Matrix) -> tuple[float, float]:
+def _entries(witness: Witness, H: Symmetric) -> tuple[float, float]:
     """Largest error of an entry relative to sqrt(Σ|H_i·| Σ|H_j·|), and the largest that rounding does not explain."""
     n = H.n
     size = H.row_sums().clamp(min=TINY).sqrt()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from banded.matrix import Bordered, Matrix, Periodic, Reordered, SymmetricBanded
+from banded.matrix import Bordered, Periodic, Reordered, Symmetric, SymmetricBanded
 
 WIDEST_NODE = 32  # unknowns of a node, where it has to be found
 REGULAR = 1.25  # times the entries there are, that a repeated pattern may have
@@ -59,9 +59,9 @@ class Structure:
         inside = torch.ones_like(row, dtype=torch.bool) if self.periodic else row < self.core
         return inside if self.mask is None else inside & self.mask.to(device)
 
-    def assemble(self, band: Tensor, border: Tensor | None, corner: Tensor | None) -> Matrix:
+    def assemble(self, band: Tensor, border: Tensor | None, corner: Tensor | None) -> Symmetric:
         """The matrix, in the user's order, from its parts along the chain."""
-        matrix: Matrix = Periodic(band) if self.periodic else SymmetricBanded(band)
+        matrix: Symmetric = Periodic(band) if self.periodic else SymmetricBanded(band)
         if border is not None and corner is not None:
             matrix = Bordered(matrix, border, corner)
         if self.order is None or self.place is None:

@@ -15,7 +15,7 @@ NOISE = 1e3  # eps of the largest entry, below which another may be nothing but 
 RANGE = {torch.float32: 50, torch.float64: 400}  # binary orders that damping may span
 
 
-class Symmetric:
+class Substitution:
     """Solves for the entries by substitution, from k + 1 products for a full band.
 
     Powell & Toint 1979 (SIAM J. Numer. Anal. 16:1060-1074); Coleman & Moré 1984.
@@ -103,11 +103,11 @@ class Symmetric:
         scale = size[:, row] * size[:, column]
         return float((residual.reshape(scale.shape) / torch.where(scale > 0, scale, 1)).max())
 
-    def undamped(self) -> "Symmetric":
+    def undamped(self) -> "Substitution":
         """One whose probes do not rise, for functions that mix far unknowns on the way."""
-        return Symmetric(self._structure, self.coloring, self._like, self._size, damped=False, sums=self._sums)
+        return Substitution(self._structure, self.coloring, self._like, self._size, damped=False, sums=self._sums)
 
-    def rescaled(self, band: Tensor, spread: float = SPREAD) -> "Symmetric | None":
+    def rescaled(self, band: Tensor, spread: float = SPREAD) -> "Substitution | None":
         """One with W from the sizes of H, where these spread too far for this one's.
 
         Raises:
@@ -121,7 +121,7 @@ class Symmetric:
             return None
         most = size[(size if self._size is None else size / self._size).argmax()]
         size = torch.where(size > 0, size, most)
-        other = Symmetric(self._structure, self.coloring, self._like, size, damped=self._damped, sums=self._sums)
+        other = Substitution(self._structure, self.coloring, self._like, size, damped=self._damped, sums=self._sums)
         if len(problems) > 1 and any(other._is_uneven(_sizes(one.abs()), SPREAD) for one in problems):
             raise RecoveryError("the problems of the batch are scaled differently")
         return other

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from banded.hessian.probes import gaussian
-from banded.matrix import Matrix
+from banded.matrix import Symmetric
 
 Products = Callable[[Tensor, Tensor], Tensor]
 """`(x (..., n), probes (m, n)) -> (..., m, n)`: the Hessian at x times each probe."""
@@ -62,7 +62,7 @@ class Witness:
             noise = torch.maximum(noise, (both[..., 0, :] + both[..., 1, :] - self.product).abs())
         return noise.nan_to_num(0.0, posinf=0.0)  # beyond the edge of the domain there is nothing to learn
 
-    def noise(self, H: Matrix) -> Tensor:
+    def noise(self, H: Symmetric) -> Tensor:
         """`(..., n)`: the rounding errors of each row, or what those of its neighbours come to on its own scale.
 
         A term's errors show in every row that it couples, in some of them by chance in no sample.
@@ -72,7 +72,7 @@ class Witness:
         pooled = torch.nn.functional.max_pool1d(relative.reshape(-1, 1, H.n), 5, stride=1, padding=2)
         return pooled.reshape(relative.shape) * scale
 
-    def leak(self, H: Matrix) -> float:
+    def leak(self, H: Symmetric) -> float:
         """Largest entry of `product` - H v that rounding does not explain, or 0.
 
         A row counts where it differs by more than eps^(2/3) of |H| |v| + |product|
@@ -81,17 +81,17 @@ class Witness:
         difference, leaks = self._unexplained(H)
         return float(difference[leaks].max()) if bool(leaks.any()) else 0.0
 
-    def odd(self, H: Matrix) -> int | None:
+    def odd(self, H: Symmetric) -> int | None:
         """The number of the problem of a batch with the largest of these, or None where there are none."""
         difference, leaks = self._unexplained(H)
         worst = torch.where(leaks, difference, 0).reshape(-1, H.n).amax(-1)
         return int(worst.argmax()) if bool(leaks.any()) else None
 
-    def is_doubtful(self, H: Matrix) -> bool:
+    def is_doubtful(self, H: Symmetric) -> bool:
         """Whether rounding errors of f have to explain some rows, and might hide a leak there."""
         return bool(self._differences(H)[1].any())
 
-    def error(self, H: Matrix) -> float:
+    def error(self, H: Symmetric) -> float:
         """Largest entry of `product` - H v, relative to |H| |v| + |product| in its row."""
         difference, scale = self._measured(H)
         return float((difference / torch.where(scale > 0, scale, 1)).max())
@@ -99,18 +99,18 @@ class Witness:
     def _product(self, x: Tensor, stretch: float = 1) -> Tensor:
         return self.products(x, stretch * self.v[None])[..., 0, :] / stretch
 
-    def _measured(self, H: Matrix) -> tuple[Tensor, Tensor]:
+    def _measured(self, H: Symmetric) -> tuple[Tensor, Tensor]:
         v = self.v.expand_as(self.x)
         difference = (self.product - H @ v).abs()
         return difference, abs(H) @ v.abs() + self.product.abs()
 
-    def _unexplained(self, H: Matrix) -> tuple[Tensor, Tensor]:
+    def _unexplained(self, H: Symmetric) -> tuple[Tensor, Tensor]:
         difference, leaks = self._differences(H)
         if bool(leaks.any()) and self.repeatable:  # what changes at the same point is no rounding error
             leaks &= ~(difference <= 10 * self.noise(H))
         return difference, leaks
 
-    def _differences(self, H: Matrix) -> tuple[Tensor, Tensor]:
+    def _differences(self, H: Symmetric) -> tuple[Tensor, Tensor]:
         difference, scale = self._measured(H)
         return difference, ~(difference <= torch.finfo(self.x.dtype).eps ** (2 / 3) * scale)
 

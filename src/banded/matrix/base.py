@@ -1,18 +1,17 @@
-"""What all the symmetric matrices with a band in them have in common."""
+"""What all the matrices with a band in them have in common."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from numbers import Real
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
 from banded.canvas import new_figure
 from banded.checks import check_operand
-from banded.factor import Factor
-from banded.matrix.index import unknowns
+from banded.matrix.index import check_slice, is_block, places
 from banded.matrix.pattern import draw
 
 if TYPE_CHECKING:
@@ -20,38 +19,44 @@ if TYPE_CHECKING:
 
 
 class Matrix(ABC):
-    """A symmetric matrix A of n unknowns, or a batch of them, stored in O(n) numbers.
+    """A matrix A of m rows and n columns, or a batch of them, stored in O(m + n) numbers.
 
-    Vectors are `(..., n)` and matrices of columns `(..., n, m)`, with the batch
-    dimensions of A. `H[i, j]` looks entries up.
+    Vectors are `(..., n)` and matrices of columns `(..., n, c)`, with the batch
+    dimensions of A. `A[i, j]` looks entries up, `A[a:b, a:b]` takes a principal block.
+    A matrix is a pytree of the tensors that it is stored in.
     """
 
     __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     @abstractmethod
     def band(self) -> Tensor:
-        """`(..., k + 1, n - p)`: the lower band of the matrix or of its core."""
+        """The stored diagonals of the matrix or of its core, `(..., diagonals, columns)`."""
 
     @property
     @abstractmethod
-    def n(self) -> int:
-        """Number of rows and columns."""
+    def shape(self) -> torch.Size:
+        """`(..., m, n)`."""
 
     @property
-    def bandwidth(self) -> int:
-        """k, the half-bandwidth of the band."""
-        return self.band.shape[-2] - 1
+    @abstractmethod
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What the entries are stored in; A is linear in them."""
+
+    @abstractmethod
+    def with_tensors(self, tensors: tuple[Any, ...]) -> Self:
+        """The same structure with other entries, without a check."""
+
+    @property
+    @abstractmethod
+    def mT(self) -> Matrix:
+        """The transpose."""
 
     @property
     def batch_shape(self) -> torch.Size:
         """Leading dimensions: `()` for one matrix."""
         return self.band.shape[:-2]
-
-    @property
-    def shape(self) -> torch.Size:
-        """`(..., n, n)`."""
-        return torch.Size((*self.batch_shape, self.n, self.n))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -63,104 +68,142 @@ class Matrix(ABC):
         """Of the entries."""
         return self.band.device
 
-    @abstractmethod
-    def diagonal(self) -> Tensor:
-        """`(..., n)`: A[i, i]."""
+    @property
+    def requires_grad(self) -> bool:
+        """Whether derivatives with respect to the entries are recorded."""
+        return any(one.requires_grad for one in self.tensors)
+
+    def to(self, *arguments: Any, **named: Any) -> Self:
+        """The matrix in another dtype or on another device, as `Tensor.to`."""
+        return self.with_tensors(tuple(one.to(*arguments, **named) for one in self.tensors))
+
+    def detach(self) -> Self:
+        """The matrix without a graph."""
+        return self.with_tensors(tuple(one.detach() for one in self.tensors))
 
     def to_dense(self) -> Tensor:
-        """`(..., n, n)`, both triangles."""
-        every = torch.arange(self.n, device=self.device)
-        return self._entries(every[:, None], every)
+        """`(..., m, n)`, zeros included."""
+        m, n = self.shape[-2:]
+        return self._entries(torch.arange(m, device=self.device)[:, None], torch.arange(n, device=self.device))
 
-    def __getitem__(self, index: tuple[int | Tensor, int | Tensor]) -> Tensor:
-        """A[i, j], `(...)` or `(..., *shape)` for i and j that broadcast to `shape`; zero outside the pattern.
+    def __getitem__(self, index: Any) -> Any:
+        """Entries or a principal block.
 
         Args:
-            index: i and j, whole numbers or tensors of them, from -n to n - 1; negative ones count from the end.
+            index: i and j, whole numbers or tensors of them that broadcast to `shape`, negative ones
+                counted from the end: A[i, j], `(..., *shape)`, zero outside the pattern. Or
+                the same slice a:b twice: the rows and columns from a to b - 1 as a matrix.
 
         Raises:
-            IndexError: if one of them lies outside, or the two do not broadcast.
+            IndexError: if one of them lies outside, the two do not broadcast, or the block is empty.
             TypeError: if they are not two, or not whole numbers.
         """
-        i, j = unknowns(index, self.n)
+        m, n = self.shape[-2:]
+        if is_block(index):
+            return self._block(*check_slice(index, m, n))
+        i, j = places(index, m, n)
         return self._entries(i.to(self.device), j.to(self.device))
 
-    def __matmul__(self, x: Tensor) -> Tensor:
-        """A x for `x` `(..., n)` or `(..., n, m)`, in the shape of `x`.
+    def __matmul__(self, x: Any) -> Any:
+        """A x for `x` `(..., n)` or `(..., n, c)`; for a matrix, their product where it is banded.
 
         Raises:
             ValueError: if `x` has another length, batch shape, dtype or device than A.
         """
-        check_operand("x", x, self.band, self.shape[:-1])
+        if isinstance(x, Matrix):
+            return NotImplemented
+        wanted = torch.Size((*self.batch_shape, self.shape[-1]))
+        check_operand("x", x, self.band, wanted)
         if x.ndim == len(self.shape):
             return self._times(x)
         return self._times(x[..., None])[..., 0]
 
-    @abstractmethod
     def __abs__(self) -> Self:
         """The matrix of absolute entries."""
+        return self.with_tensors(tuple(one.abs() for one in self.tensors))
 
-    def add_diagonal(self, shift: float | Tensor) -> Self:
-        """A + diag(shift), for a number or a vector `(..., n)`.
+    def __mul__(self, factor: float | Tensor) -> Self:
+        """A times a number, or a tensor `()`."""
+        if not isinstance(factor, Real | Tensor) or (isinstance(factor, Tensor) and factor.ndim):
+            return NotImplemented
+        return self.with_tensors(tuple(one * factor for one in self.tensors))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float | Tensor) -> Self:
+        """A over a number, or a tensor `()`."""
+        if not isinstance(divisor, Real | Tensor) or (isinstance(divisor, Tensor) and divisor.ndim):
+            return NotImplemented
+        return self.with_tensors(tuple(one / divisor for one in self.tensors))
+
+    def __neg__(self) -> Self:
+        """The matrix of negative entries."""
+        return self.with_tensors(tuple(-one for one in self.tensors))
+
+    def __add__(self, other: Any) -> Any:
+        """A + B, of the same shape, dtype and device.
 
         Raises:
-            TypeError: if `shift` is neither a number nor a tensor.
-            ValueError: if it has another length, batch shape, dtype or device than A.
+            ValueError: if they differ in one of these.
         """
-        wanted = self.shape[:-1]
-        if not isinstance(shift, Tensor | Real):
-            raise TypeError(
-                f"shift: expected a number or a tensor of shape {tuple(wanted)}, got {type(shift).__name__}"
-            )
-        if not isinstance(shift, Tensor) or shift.ndim == 0:
-            return self._shifted(torch.as_tensor(shift, dtype=self.dtype, device=self.device).expand(wanted))
-        if shift.shape != wanted:
-            raise ValueError(
-                f"shift: expected a number or shape {tuple(wanted)}, got {tuple(shift.shape)}; "
-                "shift.expand(...) repeats it over a batch"
-            )
-        check_operand("shift", shift, self.band, wanted)
-        return self._shifted(shift)
+        if not isinstance(other, Matrix):
+            return NotImplemented
+        check_same(self, other)
+        return self._plus(other)
+
+    def __sub__(self, other: Any) -> Any:
+        """A - B, of the same shape, dtype and device."""
+        return self + -other if isinstance(other, Matrix) else NotImplemented
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are of one type, shape, dtype and device, with the same entries, however wide their bands."""
+        if not isinstance(other, Matrix):
+            return NotImplemented
+        same = (type(self), self.shape, self.dtype, self.device) == (
+            type(other),
+            other.shape,
+            other.dtype,
+            other.device,
+        )
+        pair = self._alike(other) if same else None
+        if pair is None:
+            return False
+        return all(torch.equal(*two) for two in zip(*(one.cleaned().tensors for one in pair), strict=True))
+
+    @abstractmethod
+    def cleaned(self) -> Self:
+        """The same matrix, with zeros in the cells of its storage that lie outside."""
+
+    def _plus(self, other: Matrix) -> Any:
+        """A + B, or NotImplemented where their sum has no type."""
+        pair = self._alike(other)
+        if pair is None:
+            return NotImplemented
+        return pair[0].with_tensors(tuple(a + b for a, b in zip(*(one.tensors for one in pair), strict=True)))
+
+    @abstractmethod
+    def _alike(self, other: Matrix) -> tuple[Self, Self] | None:
+        """Both in the same structure, or None where there is none."""
+
+    @abstractmethod
+    def _block(self, first: int, end: int) -> Matrix:
+        """Rows and columns first..end - 1."""
 
     @abstractmethod
     def _entries(self, i: Tensor, j: Tensor) -> Tensor:
-        """A[i, j] for `i` and `j` that broadcast, in 0..n - 1."""
+        """A[i, j] for `i` and `j` that broadcast, in 0..m - 1 and 0..n - 1."""
 
     @abstractmethod
     def _times(self, x: Tensor) -> Tensor:
-        """A x for `x` `(..., n, m)`."""
-
-    @abstractmethod
-    def _shifted(self, shift: Tensor) -> Self:
-        """A + diag(shift), for a vector `(..., n)`."""
+        """A x for `x` `(..., n, c)`."""
 
     @abstractmethod
     def _part(self, i: Tensor, j: Tensor) -> Tensor:
         """What A[i, j] belongs to where it is not zero: BAND, CORNERS or BORDER."""
 
     @abstractmethod
-    def cholesky(self) -> Factor:
-        """Factor A = L Lᵀ once, to solve with it often.
-
-        Raises:
-            NotPositiveDefiniteError: with the row at which the factorisation stops.
-            NonFiniteError: if an entry is NaN or infinite.
-        """
-
-    def solve(self, b: Tensor) -> Tensor:
-        """X with A x = b for `b` `(..., n)` or `(..., n, m)`, by Cholesky; differentiable in A and b.
-
-        Raises:
-            NotPositiveDefiniteError: with the row at which the factorisation stops.
-            NonFiniteError: if an entry is NaN or infinite.
-            ValueError: if `b` has another length, batch shape, dtype or device than A.
-        """
-        return self.cholesky().solve(b)
-
-    def row_sums(self) -> Tensor:
-        """`(..., n)`: Σ_j |A[i, j]|, the scale of each row."""
-        ones = torch.ones((*self.batch_shape, self.n), dtype=self.dtype, device=self.device)
-        return abs(self) @ ones
+    def _widths(self) -> str:
+        """The structure in a few words, as `repr` shows it."""
 
     def spy(self, axes: Axes | None = None) -> Figure:
         """Draw where A is not zero; of a large matrix the first and last rows, of a batch the first matrix.
@@ -183,7 +226,16 @@ class Matrix(ABC):
     def __repr__(self) -> str:
         batch = f"batch_shape={tuple(self.batch_shape)}, " if self.batch_shape else ""
         dtype = str(self.dtype).removeprefix("torch.")
-        return f"{type(self).__name__}(n={self.n}, {batch}{self._widths()}, dtype={dtype}, device='{self.device}')"
+        return f"{type(self).__name__}({self._size()}, {batch}{self._widths()}, dtype={dtype}, device='{self.device}')"
 
-    def _widths(self) -> str:
-        return f"bandwidth={self.bandwidth}"
+    def _size(self) -> str:
+        return f"n={self.shape[-1]}"
+
+
+def check_same(one: Matrix, other: Matrix) -> None:
+    """Two matrices must have one shape, dtype and device."""
+    if (one.shape, one.dtype, one.device) != (other.shape, other.dtype, other.device):
+        raise ValueError(
+            f"expected two matrices of one shape, dtype and device, got {tuple(one.shape)}, {one.dtype}, {one.device} "
+            f"and {tuple(other.shape)}, {other.dtype}, {other.device}; .to(...) converts"
+        )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from banded.factor import BorderedCholesky, mirrored
 from banded.matrix.base import Matrix
 from banded.matrix.pattern import BORDER
+from banded.matrix.symmetric import Symmetric
 
 
-class Bordered(Matrix):
+class Bordered(Symmetric):
     """A = [[B, Eᵀ], [E, C]]: a banded core B and p dense rows and columns, the border.
 
     Also called an arrowhead. For n = 6, k = 1, p = 1::
@@ -34,7 +37,7 @@ class Bordered(Matrix):
 
     __slots__ = ("border", "core", "corner")
 
-    def __init__(self, core: Matrix, border: Tensor, corner: Tensor) -> None:
+    def __init__(self, core: Symmetric, border: Tensor, corner: Tensor) -> None:
         _check_parts(core, border, corner)
         self.core, self.border = core, border
         self.corner = mirrored(corner)
@@ -58,9 +61,21 @@ class Bordered(Matrix):
         """`(..., n)`: A[i, i]."""
         return torch.cat([self.core.diagonal(), self.corner.diagonal(dim1=-2, dim2=-1)], -1)
 
-    def __abs__(self) -> Bordered:
-        """The matrix of absolute entries."""
-        return Bordered(abs(self.core), self.border.abs(), self.corner.abs())
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Those of the core, the border and the corner."""
+        return (*self.core.tensors, self.border, self.corner)
+
+    def with_tensors(self, tensors: tuple[Any, ...]) -> Bordered:
+        """The same structure with other entries, without a check."""
+        *inner, border, corner = tensors
+        matrix = Bordered.__new__(Bordered)
+        matrix.core, matrix.border, matrix.corner = self.core.with_tensors(tuple(inner)), border, corner
+        return matrix
+
+    def cleaned(self) -> Bordered:
+        """The same matrix, with zeros in the cells of its band that lie outside."""
+        return self.with_tensors((*self.core.cleaned().tensors, self.border, self.corner))
 
     def cholesky(self) -> BorderedCholesky:
         """Factor A once: the core, then the Schur complement of the border.
@@ -70,6 +85,25 @@ class Bordered(Matrix):
             NonFiniteError: if an entry is NaN or infinite.
         """
         return BorderedCholesky(self.core.cholesky(), self.border, self.corner)
+
+    def _alike(self, other: Matrix) -> tuple[Bordered, Bordered] | None:
+        cores = self.core._alike(other.core) if isinstance(other, Bordered) and other.p == self.p else None
+        if cores is None:
+            return None
+        assert isinstance(other, Bordered)
+        return Bordered(cores[0], self.border, self.corner), Bordered(cores[1], other.border, other.corner)
+
+    def _block(self, first: int, end: int) -> Symmetric:
+        m = self.core.n
+        if first >= m:
+            raise IndexError(
+                f"index: expected a block that starts before the border, at row {m}; H.corner is that of it"
+            )
+        core = self.core if first == 0 and end >= m else self.core._block(first, min(end, m))
+        if end <= m:
+            return core
+        p = end - m
+        return Bordered(core, self.border[..., :p, first:], self.corner[..., :p, :p])
 
     def _entries(self, i: Tensor, j: Tensor) -> Tensor:
         m = self.core.n
@@ -93,8 +127,8 @@ class Bordered(Matrix):
         return f"core={type(self.core).__name__}, {self.core._widths()}, border={self.p}"
 
 
-def _check_parts(core: Matrix, border: Tensor, corner: Tensor) -> None:
-    if not isinstance(core, Matrix):
+def _check_parts(core: Symmetric, border: Tensor, corner: Tensor) -> None:
+    if not isinstance(core, Symmetric):
         raise TypeError(f"core: expected a matrix like SymmetricBanded(band), got {type(core).__name__}")
     for name, part in (("border", border), ("corner", corner)):
         if not isinstance(part, Tensor):

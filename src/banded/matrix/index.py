@@ -1,4 +1,4 @@
-"""The i and j of `H[i, j]`: read, checked, and counted from 0."""
+"""The i and j of `H[i, j]`, and the a:b of `H[a:b, a:b]`: read, checked, and counted from 0."""
 
 import torch
 from torch import Tensor
@@ -6,16 +6,41 @@ from torch import Tensor
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
-def unknowns(index: object, n: int) -> tuple[Tensor, Tensor]:
-    """I and j as int64 tensors in 0..n - 1, on the devices they come on.
+def is_block(index: object) -> bool:
+    """Whether both are slices."""
+    return isinstance(index, tuple) and len(index) == 2 and all(isinstance(one, slice) for one in index)
+
+
+def check_slice(index: tuple[slice, slice], m: int, n: int) -> tuple[int, int]:
+    """First and end of the principal block `H[a:b, a:b]` of a square matrix.
 
     Raises:
-        IndexError: if one of them lies outside -n..n - 1, or the two do not broadcast.
+        IndexError: if the matrix is not square, the two slices differ, step, or are empty.
+    """
+    rows, columns = (one.indices(n) for one in index)
+    first, end, step = rows
+    if m != n or rows != columns or step != 1 or end <= first:
+        raise IndexError(
+            f"index: expected the same slice a:b of a square matrix twice, not empty and without a step, got rows "
+            f"{_words(index[0])} and columns {_words(index[1])} of shape ({m}, {n}); H.to_dense()[...] takes any other"
+        )
+    return first, end
+
+
+def _words(one: slice) -> str:
+    return ":".join("" if part is None else str(part) for part in (one.start, one.stop, one.step)).removesuffix(":")
+
+
+def places(index: object, m: int, n: int) -> tuple[Tensor, Tensor]:
+    """I and j as int64 tensors in 0..m - 1 and 0..n - 1, on the devices they come on.
+
+    Raises:
+        IndexError: if one of them lies outside, or the two do not broadcast.
         TypeError: if they are not two, or not whole numbers.
     """
     if not isinstance(index, tuple) or len(index) != 2:
         raise TypeError(f"index: expected two, as in H[i, j], got {index!r}; H.to_dense()[...] takes any other")
-    i, j = (_unknown(one, n) for one in index)
+    i, j = _place(index[0], m), _place(index[1], n)
     try:
         torch.broadcast_shapes(i.shape, j.shape)  # type: ignore[no-untyped-call]
     except RuntimeError:
@@ -26,7 +51,7 @@ def unknowns(index: object, n: int) -> tuple[Tensor, Tensor]:
     return i, j
 
 
-def _unknown(index: object, n: int) -> Tensor:
+def _place(index: object, n: int) -> Tensor:
     try:
         number = torch.as_tensor(index)
     except (TypeError, ValueError, RuntimeError):

@@ -22,29 +22,45 @@ TICKS = 8  # at most, of a small matrix
 
 def draw(axes: Axes, matrix: Matrix) -> None:
     """The non-zeros of the (first) matrix; where it is large, of its first and last rows."""
-    n = matrix.n
-    whole = n <= HEAD + TAIL
-    shown = torch.arange(n) if whole else torch.cat([torch.arange(HEAD), torch.arange(n - TAIL, n)])
-    parts = _parts(matrix, shown)
-    cells = parts if whole else np.insert(np.insert(parts, [HEAD] * GAP, 0, axis=0), [HEAD] * GAP, 0, axis=1)
+    m, n = matrix.shape[-2:]
+    parts = _parts(matrix, _shown(m), _shown(n))
+    cells = parts
+    for dimension, size in enumerate((m, n)):
+        if size > HEAD + TAIL:
+            cells = np.insert(cells, [HEAD] * GAP, 0, axis=dimension)
     axes.imshow(COLORS[cells], interpolation="nearest")
-    if not whole:
-        for strip in (axes.axhspan, axes.axvspan):
+    for axis, strip, size in ((axes.yaxis, axes.axhspan, m), (axes.xaxis, axes.axvspan, n)):
+        axis.set_ticks(*_ticks(size))
+        if size > HEAD + TAIL:
             strip(HEAD - 0.5, HEAD + GAP - 0.5, color="0.9", linewidth=0)
-    ticks = range(0, n, -(-n // TICKS)) if whole else [0, HEAD // 2, HEAD + GAP, HEAD + GAP + TAIL - 1]
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(ticks, [str(tick if tick < HEAD or whole else tick - len(cells) + n) for tick in ticks])
     _name_parts(axes, np.unique(parts[parts > 0]))
-    rest = "" if whole else f", first {HEAD} and last {TAIL} rows"
+    rest = "" if max(m, n) <= HEAD + TAIL else f", first {HEAD} and last {TAIL} rows"
     widths = matrix._widths().replace("=", " ")
-    axes.set_title(f"{type(matrix).__name__}, n = {n}{rest}\n{widths}", fontsize=10)
+    axes.set_title(f"{type(matrix).__name__}, {matrix._size().replace('=', ' = ')}{rest}\n{widths}", fontsize=10)
 
 
-def _parts(matrix: Matrix, shown: Tensor) -> np.ndarray:
-    """For each pair of the unknowns `shown`, what its entry belongs to; 0 where it is zero."""
-    rows = shown.to(matrix.device)
-    entries = matrix[rows[:, None], rows].detach().reshape(-1, len(rows), len(rows))[0]
-    parts: np.ndarray = torch.where(entries != 0, matrix._part(rows[:, None], rows), 0).cpu().numpy()
+def _shown(size: int) -> Tensor:
+    """Numbers of the rows that are drawn."""
+    if size <= HEAD + TAIL:
+        return torch.arange(size)
+    return torch.cat([torch.arange(HEAD), torch.arange(size - TAIL, size)])
+
+
+def _ticks(size: int) -> tuple[list[int], list[str]]:
+    """Places of ticks in the picture, and the rows that are there."""
+    if size <= HEAD + TAIL:
+        places = list(range(0, size, -(-size // TICKS)))
+        return places, [str(place) for place in places]
+    last = HEAD + GAP + TAIL
+    places = [0, HEAD // 2, HEAD + GAP, last - 1]
+    return places, [str(place if place < HEAD else place - last + size) for place in places]
+
+
+def _parts(matrix: Matrix, rows: Tensor, columns: Tensor) -> np.ndarray:
+    """For each pair of a row and a column shown, what its entry belongs to; 0 where it is zero."""
+    i, j = rows.to(matrix.device)[:, None], columns.to(matrix.device)
+    entries = matrix[i, j].detach().reshape(-1, len(rows), len(columns))[0]
+    parts: np.ndarray = torch.where(entries != 0, matrix._part(i, j), 0).cpu().numpy()
     return parts
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
 from banded.checks import check_bandwidth
 from banded.factor import BorderedCholesky, Cholesky, Factor
-from banded.matrix.base import Matrix
 from banded.matrix.pattern import BAND, CORNERS
-from banded.matrix.symmetric import SymmetricBanded, check_band, check_square, shift_band
+from banded.matrix.symmetric import OneBand
+from banded.matrix.symmetric_banded import SymmetricBanded, check_band, check_square
 
 
-class Periodic(Matrix):
+class Periodic(OneBand):
     """A symmetric matrix A whose band of half-bandwidth k wraps round: a band plus two corners.
 
     `band[d, j] = A[(j + d) mod n, j]`: the storage of `SymmetricBanded`, whose
@@ -30,7 +32,7 @@ class Periodic(Matrix):
         ValueError: if its shape is not `(..., k + 1, n)` with 2k < n.
     """
 
-    __slots__ = ("_band",)
+    __slots__ = ()
 
     def __init__(self, band: Tensor) -> None:
         check_band(band)
@@ -55,23 +57,9 @@ class Periodic(Matrix):
         row = column + torch.arange(bandwidth + 1, device=matrix.device)[:, None]
         return cls(matrix[..., row % n, column])
 
-    @property
-    def band(self) -> Tensor:
-        """`(..., k + 1, n)`: `band[..., d, j] = A[..., (j + d) mod n, j]`."""
-        return self._band
-
-    @property
-    def n(self) -> int:
-        """Number of rows and columns."""
-        return self._band.shape[-1]
-
-    def diagonal(self) -> Tensor:
-        """`(..., n)`: A[i, i]."""
-        return self._band[..., 0, :]
-
-    def __abs__(self) -> Periodic:
-        """The matrix of absolute entries."""
-        return Periodic(self._band.abs())
+    def cleaned(self) -> Self:
+        """The matrix itself: every cell of its band is an entry."""
+        return self
 
     def cut(self) -> tuple[SymmetricBanded, Tensor, Tensor]:
         """The loop cut open at its last k >= 1 unknowns.
@@ -97,6 +85,15 @@ class Periodic(Matrix):
         core, border, corner = self.cut()
         return BorderedCholesky(core.cholesky(), border, corner)
 
+    def _block(self, first: int, end: int) -> SymmetricBanded:
+        n, size = self.n, end - first
+        if size > n - self.bandwidth and size < n:
+            raise IndexError(
+                f"index: expected a block of at most n - k = {n - self.bandwidth} rows, which is a band, got {size}, "
+                "whose corners are not zero; H.to_dense()[...] takes any other"
+            )
+        return SymmetricBanded(self._band[..., : min(self.bandwidth + 1, size), first:end])
+
     def _entries(self, i: Tensor, j: Tensor) -> Tensor:
         d = (i - j) % self.n
         upper = d > self.n // 2
@@ -110,9 +107,6 @@ class Periodic(Matrix):
             entries = self._band[..., d, :, None]
             y = y + (entries * x).roll(d, -2) + entries * x.roll(-d, -2)
         return y
-
-    def _shifted(self, shift: Tensor) -> Periodic:
-        return Periodic(shift_band(self._band, shift))
 
     def _part(self, i: Tensor, j: Tensor) -> Tensor:
         return torch.where((i - j).abs() <= self.bandwidth, BAND, CORNERS)

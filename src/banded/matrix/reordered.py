@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -10,9 +12,10 @@ from banded.errors import NonFiniteError, NotPositiveDefiniteError
 from banded.factor import Factor
 from banded.matrix.base import Matrix
 from banded.matrix.index import WHOLE
+from banded.matrix.symmetric import Symmetric
 
 
-class Reordered(Matrix):
+class Reordered(Symmetric):
     """A with A[order[a], order[b]] = `inner`[a, b]: vectors and entries are in the user's order, storage is not.
 
     Args:
@@ -26,8 +29,8 @@ class Reordered(Matrix):
 
     __slots__ = ("inner", "order", "place")
 
-    def __init__(self, inner: Matrix, order: Tensor) -> None:
-        if not isinstance(inner, Matrix):
+    def __init__(self, inner: Symmetric, order: Tensor) -> None:
+        if not isinstance(inner, Symmetric):
             raise TypeError(f"inner: expected a matrix like SymmetricBanded(band), got {type(inner).__name__}")
         if not isinstance(order, Tensor) or order.dtype not in WHOLE:
             came = order.dtype if isinstance(order, Tensor) else type(order).__name__
@@ -41,13 +44,13 @@ class Reordered(Matrix):
         self._set(inner, order, order.argsort())
 
     @classmethod
-    def trusted(cls, inner: Matrix, order: Tensor, place: Tensor) -> Reordered:
+    def trusted(cls, inner: Symmetric, order: Tensor, place: Tensor) -> Reordered:
         """One whose `order` and its inverse `place` are known to be permutations."""
         matrix = cls.__new__(cls)
         matrix._set(inner, order, place)
         return matrix
 
-    def _set(self, inner: Matrix, order: Tensor, place: Tensor) -> None:
+    def _set(self, inner: Symmetric, order: Tensor, place: Tensor) -> None:
         self.inner, self.order, self.place = inner, order.to(inner.device), place.to(inner.device)
 
     @property
@@ -64,9 +67,18 @@ class Reordered(Matrix):
         """`(..., n)`: A[i, i]."""
         return self.inner.diagonal()[..., self.place]
 
-    def __abs__(self) -> Reordered:
-        """The matrix of absolute entries."""
-        return Reordered.trusted(abs(self.inner), self.order, self.place)
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Those of `inner`."""
+        return self.inner.tensors
+
+    def with_tensors(self, tensors: tuple[Any, ...]) -> Reordered:
+        """The same structure and order with other entries, without a check."""
+        return Reordered.trusted(self.inner.with_tensors(tensors), self.order, self.place)
+
+    def cleaned(self) -> Reordered:
+        """The same matrix, with zeros in the cells of its band that lie outside."""
+        return Reordered.trusted(self.inner.cleaned(), self.order, self.place)
 
     def cholesky(self) -> ReorderedFactor:
         """Factor A once, in the order of `inner`.
@@ -82,6 +94,19 @@ class Reordered(Matrix):
             raise NotPositiveDefiniteError(f"{error}; in the user's order, this is row {row}", row=row) from None
         except NonFiniteError as error:
             raise NonFiniteError(f"{error}; counted along the band: A[a, b] there is H[order[a], order[b]]") from None
+
+    def _alike(self, other: Matrix) -> tuple[Reordered, Reordered] | None:
+        same = isinstance(other, Reordered) and torch.equal(self.order, other.order)
+        inner = self.inner._alike(other.inner) if same and isinstance(other, Reordered) else None
+        if inner is None:
+            return None
+        a, b = (Reordered.trusted(one, self.order, self.place) for one in inner)
+        return a, b
+
+    def _block(self, first: int, end: int) -> Symmetric:
+        raise IndexError(
+            "index: expected entries of a reordered matrix, got a block; take one of H.inner, along its band"
+        )
 
     def _entries(self, i: Tensor, j: Tensor) -> Tensor:
         return self.inner._entries(self.place[i], self.place[j])

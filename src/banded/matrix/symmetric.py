@@ -1,62 +1,118 @@
-"""The symmetric banded matrix: the storage that all others build on."""
+"""What all the symmetric matrices with a band in them have in common."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from numbers import Real
+from typing import Any, Self
+
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from banded.checks import check_bandwidth
-from banded.factor import Cholesky
+from banded.checks import check_operand
+from banded.factor import Factor
 from banded.matrix.base import Matrix
-from banded.matrix.pattern import BAND
 
 
-class SymmetricBanded(Matrix):
-    """A symmetric matrix A with A[i, j] = 0 wherever |i - j| > k, stored as its lower band.
+class Symmetric(Matrix):
+    """A symmetric matrix A of n unknowns, or a batch of them, of which one triangle is stored."""
 
-    `band[d, j] = A[j + d, j]`, the layout of `scipy.linalg.solveh_banded(..., lower=True)`
-    and of LAPACK's `pb` routines with `uplo='L'`. For n = 5, k = 2::
+    __slots__ = ()
 
-        d = 0 | a00 a11 a22 a33 a44
-        d = 1 | a10 a21 a32 a43  *
-        d = 2 | a20 a31 a42  *   *
+    @property
+    @abstractmethod
+    def n(self) -> int:
+        """Number of rows and columns."""
 
-    The cells * lie outside the matrix; they are never read.
+    @property
+    def bandwidth(self) -> int:
+        """k, the half-bandwidth of the band."""
+        return self.band.shape[-2] - 1
 
-    Args:
-        band: `(..., k + 1, n)` with 0 <= k < n, float32 or float64; leading dimensions are batch.
+    @property
+    def shape(self) -> torch.Size:
+        """`(..., n, n)`."""
+        return torch.Size((*self.batch_shape, self.n, self.n))
 
-    Raises:
-        TypeError: if `band` is not a float32 or float64 tensor.
-        ValueError: if its shape is not `(..., k + 1, n)` with 0 <= k < n.
-    """
+    @property
+    def mT(self) -> Self:
+        """The matrix itself."""
+        return self
+
+    @abstractmethod
+    def diagonal(self) -> Tensor:
+        """`(..., n)`: A[i, i]."""
+
+    def add_diagonal(self, shift: float | Tensor) -> Self:
+        """A + diag(shift), for a number or a vector `(..., n)`.
+
+        Raises:
+            TypeError: if `shift` is neither a number nor a tensor.
+            ValueError: if it has another length, batch shape, dtype or device than A.
+        """
+        wanted = self.shape[:-1]
+        if not isinstance(shift, Tensor | Real):
+            raise TypeError(
+                f"shift: expected a number or a tensor of shape {tuple(wanted)}, got {type(shift).__name__}"
+            )
+        if not isinstance(shift, Tensor) or shift.ndim == 0:
+            return self._shifted(torch.as_tensor(shift, dtype=self.dtype, device=self.device).expand(wanted))
+        if shift.shape != wanted:
+            raise ValueError(
+                f"shift: expected a number or shape {tuple(wanted)}, got {tuple(shift.shape)}; "
+                "shift.expand(...) repeats it over a batch"
+            )
+        check_operand("shift", shift, self.band, wanted)
+        return self._shifted(shift)
+
+    @abstractmethod
+    def _block(self, first: int, end: int) -> Symmetric:
+        """Rows and columns first..end - 1."""
+
+    @abstractmethod
+    def _shifted(self, shift: Tensor) -> Self:
+        """A + diag(shift), for a vector `(..., n)`."""
+
+    @abstractmethod
+    def cholesky(self) -> Factor:
+        """Factor A = L Lᵀ once, to solve with it often.
+
+        Raises:
+            NotPositiveDefiniteError: with the row at which the factorisation stops.
+            NonFiniteError: if an entry is NaN or infinite.
+        """
+
+    def solve(self, b: Tensor) -> Tensor:
+        """X with A x = b for `b` `(..., n)` or `(..., n, m)`, by Cholesky; differentiable in A and b.
+
+        Raises:
+            NotPositiveDefiniteError: with the row at which the factorisation stops.
+            NonFiniteError: if an entry is NaN or infinite.
+            ValueError: if `b` has another length, batch shape, dtype or device than A.
+        """
+        return self.cholesky().solve(b)
+
+    def row_sums(self) -> Tensor:
+        """`(..., n)`: Σ_j |A[i, j]|, the scale of each row."""
+        ones = torch.ones((*self.batch_shape, self.n), dtype=self.dtype, device=self.device)
+        sums: Tensor = abs(self) @ ones
+        return sums
+
+    def _widths(self) -> str:
+        return f"bandwidth={self.bandwidth}"
+
+
+class OneBand(Symmetric):
+    """A symmetric matrix that is all in one band `(..., k + 1, n)`."""
 
     __slots__ = ("_band",)
 
-    def __init__(self, band: Tensor) -> None:
-        check_band(band)
-        if not 1 <= band.shape[-2] <= band.shape[-1]:
-            raise ValueError(
-                f"band: expected shape (..., k + 1, n) with 0 <= k < n, got {tuple(band.shape)}; "
-                "SymmetricBanded.from_dense(A, k) takes a full matrix"
-            )
-        self._band = band
-
-    @classmethod
-    def from_dense(cls, matrix: Tensor, bandwidth: int) -> SymmetricBanded:
-        """Takes the lower band of `matrix` `(..., n, n)`; what lies above it or outside is not read.
-
-        Raises:
-            ValueError: if `matrix` is not square, or not 0 <= bandwidth < n.
-        """
-        check_square(matrix)
-        check_bandwidth(bandwidth, matrix.shape[-1])
-        diagonals = [matrix.diagonal(-d, dim1=-2, dim2=-1) for d in range(bandwidth + 1)]
-        return cls(torch.stack([torch.nn.functional.pad(entries, (0, d)) for d, entries in enumerate(diagonals)], -2))
+    _band: Tensor
 
     @property
     def band(self) -> Tensor:
-        """`(..., k + 1, n)`: `band[..., d, j] = A[..., j + d, j]`."""
+        """`(..., k + 1, n)`: `band[..., d, j]` is the entry d rows below the diagonal in column j."""
         return self._band
 
     @property
@@ -64,61 +120,31 @@ class SymmetricBanded(Matrix):
         """Number of rows and columns."""
         return self._band.shape[-1]
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The band."""
+        return (self._band,)
+
+    def with_tensors(self, tensors: tuple[Any, ...]) -> Self:
+        """A matrix with another band, without a check."""
+        matrix = type(self).__new__(type(self))
+        (matrix._band,) = tensors
+        return matrix
+
     def diagonal(self) -> Tensor:
         """`(..., n)`: A[i, i]."""
         return self._band[..., 0, :]
 
-    def __abs__(self) -> SymmetricBanded:
-        """The matrix of absolute entries."""
-        return SymmetricBanded(self._band.abs())
+    def widened(self, bandwidth: int) -> Self:
+        """The same matrix with zeros stored up to a half-bandwidth that is no smaller than its own."""
+        return self.with_tensors((pad(self._band, (0, 0, 0, bandwidth - self.bandwidth)),))
 
-    def cholesky(self) -> Cholesky:
-        """Factor A = L Lᵀ once, to solve with it often.
+    def _alike(self, other: Matrix) -> tuple[Self, Self] | None:
+        if not isinstance(other, type(self)):
+            return None
+        bandwidth = max(self.bandwidth, other.bandwidth)
+        return self.widened(bandwidth), other.widened(bandwidth)
 
-        Raises:
-            NotPositiveDefiniteError: with the row at which the factorisation stops.
-            NonFiniteError: if an entry is NaN or infinite.
-        """
-        return Cholesky(self._band)
-
-    def _entries(self, i: Tensor, j: Tensor) -> Tensor:
-        d = (i - j).abs()
-        entries = self._band[..., d.clamp(max=self.bandwidth), torch.minimum(i, j)]
-        return torch.where(d <= self.bandwidth, entries, entries.new_zeros(()))
-
-    def _times(self, x: Tensor) -> Tensor:
-        y = self._band[..., 0, :, None] * x
-        for d in range(1, self.bandwidth + 1):
-            m = self.n - d
-            entries = self._band[..., d, :m, None]
-            y.narrow(-2, d, m).add_(entries * x.narrow(-2, 0, m))
-            y.narrow(-2, 0, m).add_(entries * x.narrow(-2, d, m))
-        return y
-
-    def _shifted(self, shift: Tensor) -> SymmetricBanded:
-        return SymmetricBanded(shift_band(self._band, shift))
-
-    def _part(self, i: Tensor, j: Tensor) -> Tensor:
-        return torch.full_like(i - j, BAND)
-
-
-def check_band(band: object) -> None:
-    """`band` must be a float32 or float64 tensor of at least two dimensions."""
-    if not isinstance(band, Tensor) or band.dtype not in (torch.float32, torch.float64):
-        came = band.dtype if isinstance(band, Tensor) else type(band).__name__
-        raise TypeError(f"band: expected a float32 or float64 tensor, got {came}; convert it with .double()")
-    if band.ndim < 2:
-        raise ValueError(
-            f"band: expected shape (..., k + 1, n), got {tuple(band.shape)}; band[None] is that of a diagonal matrix"
-        )
-
-
-def check_square(matrix: Tensor) -> None:
-    """`matrix` must be `(..., n, n)`."""
-    if matrix.ndim < 2 or matrix.shape[-2] != matrix.shape[-1]:
-        raise ValueError(f"matrix: expected shape (..., n, n), got {tuple(matrix.shape)}")
-
-
-def shift_band(band: Tensor, shift: Tensor) -> Tensor:
-    """`band` `(..., k + 1, n)` with `shift` `(..., n)` added to its first row, the diagonal."""
-    return torch.cat([(band[..., 0, :] + shift)[..., None, :], band[..., 1:, :]], -2)
+    def _shifted(self, shift: Tensor) -> Self:
+        diagonal = (self._band[..., 0, :] + shift)[..., None, :]
+        return self.with_tensors((torch.cat([diagonal, self._band[..., 1:, :]], -2),))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from banded.errors import NotPositiveDefiniteError
-from banded.matrix import Matrix
+from banded.matrix import Symmetric
 
 FIRST = 1e-6  # first shift tried, in units of the largest diagonal entry of H
 GROWTH = 4.0  # from one trial to the next, once the size of the shift is known
@@ -21,7 +21,7 @@ class NewtonDirection:
     def __init__(self) -> None:
         self._last = 0.0
 
-    def __call__(self, H: Matrix, gradient: Tensor) -> tuple[Tensor, float]:
+    def __call__(self, H: Symmetric, gradient: Tensor) -> tuple[Tensor, float]:
         """The direction `(n,)` and the δ that it took."""
         shift = 0.0
         while True:
@@ -34,7 +34,7 @@ class NewtonDirection:
                 self._last = shift
             return -factor.solve(gradient), shift
 
-    def _next(self, shift: float, H: Matrix) -> float:
+    def _next(self, shift: float, H: Symmetric) -> float:
         if self._last:
             return shift * GROWTH if shift else self._last / GROWTH
         if shift:

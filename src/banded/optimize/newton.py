@@ -10,7 +10,7 @@ from torch import Tensor
 
 from banded.errors import NonFiniteError, NotPositiveDefiniteError
 from banded.hessian import Plan
-from banded.matrix import Matrix
+from banded.matrix import Symmetric
 from banded.optimize.direction import NewtonDirection
 from banded.optimize.line_search import backtrack
 from banded.optimize.result import Status
@@ -40,7 +40,7 @@ class Iterate:
     x: Tensor
     value: float
     gradient: Tensor
-    H: Matrix
+    H: Symmetric
     direction: Tensor
     shift: float
     step: float
