@@ -15,13 +15,14 @@ from banded.errors import (
     RecoveryError,
 )
 from banded.hessian import Plan, Report, hessian, plan, verify
-from banded.matrix import Bordered, Periodic, Reordered, SymmetricBanded
+from banded.matrix import Banded, Bordered, Periodic, Reordered, SymmetricBanded
 from banded.optimize import Record, Result, Status, minimize
 from banded.problems import Problem
 
 __version__ = version("banded")
 
 __all__ = [
+    "Banded",
     "BandedError",
     "BandwidthError",
     "Bordered",

@@ -78,10 +78,16 @@ def check_function(name: str, f: object) -> None:
         raise TypeError(f"{name}: expected a function of the unknowns, got {type(f).__name__}")
 
 
+def check_whole(name: str, number: object) -> None:
+    """`number` must be an int."""
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{name}: expected a whole number, got {number!r}")
+
+
 def check_bandwidth(bandwidth: object, n: int) -> None:
     """`bandwidth` must be a whole number from 0 to n - 1."""
-    if isinstance(bandwidth, bool) or not isinstance(bandwidth, int):
-        raise TypeError(f"bandwidth: expected a whole number, got {bandwidth!r}")
+    check_whole("bandwidth", bandwidth)
+    assert isinstance(bandwidth, int)
     if not 0 <= bandwidth < n:
         raise ValueError(f"bandwidth: expected 0 <= bandwidth <= n - 1 = {n - 1} for n = {n} unknowns, got {bandwidth}")
 

@@ -48,6 +48,10 @@ class Matrix(ABC):
     def with_tensors(self, tensors: tuple[Any, ...]) -> Self:
         """The same structure with other entries, without a check."""
 
+    def is_like(self, other: Matrix) -> bool:
+        """Whether both keep their entries in the same way, whatever these are."""
+        return type(self) is type(other)
+
     @property
     @abstractmethod
     def mT(self) -> Matrix:
@@ -86,6 +90,17 @@ class Matrix(ABC):
         m, n = self.shape[-2:]
         return self._entries(torch.arange(m, device=self.device)[:, None], torch.arange(n, device=self.device))
 
+    def to_sparse(self) -> Tensor:
+        """A sparse tensor `(..., m, n)` in coordinate format; stored zeros stay. Differentiable."""
+        i, j = self._pattern()
+        indices, values = torch.stack([i, j]), self._entries(i, j)
+        if self.batch_shape:
+            batch = torch.cartesian_prod(*(torch.arange(size, device=self.device) for size in self.batch_shape))
+            batch = batch.reshape(-1, len(self.batch_shape)).T
+            indices = torch.cat([batch.repeat_interleave(len(i), 1), indices.repeat(1, batch.shape[1])])
+        sparse: Tensor = torch.sparse_coo_tensor(indices, values.reshape(-1), self.shape, check_invariants=False)
+        return sparse.coalesce()
+
     def __getitem__(self, index: Any) -> Any:
         """Entries or a principal block.
 
@@ -111,7 +126,7 @@ class Matrix(ABC):
             ValueError: if `x` has another length, batch shape, dtype or device than A.
         """
         if isinstance(x, Matrix):
-            return NotImplemented
+            return self._product(x)
         wanted = torch.Size((*self.batch_shape, self.shape[-1]))
         check_operand("x", x, self.band, wanted)
         if x.ndim == len(self.shape):
@@ -185,6 +200,10 @@ class Matrix(ABC):
     def _alike(self, other: Matrix) -> tuple[Self, Self] | None:
         """Both in the same structure, or None where there is none."""
 
+    def _product(self, other: Matrix) -> Any:
+        """A B, or NotImplemented where their product is not banded."""
+        return NotImplemented
+
     @abstractmethod
     def _block(self, first: int, end: int) -> Matrix:
         """Rows and columns first..end - 1."""
@@ -192,6 +211,10 @@ class Matrix(ABC):
     @abstractmethod
     def _entries(self, i: Tensor, j: Tensor) -> Tensor:
         """A[i, j] for `i` and `j` that broadcast, in 0..m - 1 and 0..n - 1."""
+
+    @abstractmethod
+    def _pattern(self) -> tuple[Tensor, Tensor]:
+        """`(entries,)` each: i and j of the entries that may be other than zero, each once."""
 
     @abstractmethod
     def _times(self, x: Tensor) -> Tensor:
@@ -222,6 +245,10 @@ class Matrix(ABC):
         draw(axes, self)
         figure: Figure = axes.figure.figure  # of a part of a figure, the whole
         return figure
+
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        for name, value in state[1].items():  # so that torch.load(..., weights_only=True) can, too
+            setattr(self, name, value)
 
     def __repr__(self) -> str:
         batch = f"batch_shape={tuple(self.batch_shape)}, " if self.batch_shape else ""

@@ -73,6 +73,10 @@ class Bordered(Symmetric):
         matrix.core, matrix.border, matrix.corner = self.core.with_tensors(tuple(inner)), border, corner
         return matrix
 
+    def is_like(self, other: Matrix) -> bool:
+        """Whether both have cores of one structure."""
+        return isinstance(other, Bordered) and self.core.is_like(other.core)
+
     def cleaned(self) -> Bordered:
         """The same matrix, with zeros in the cells of its band that lie outside."""
         return self.with_tensors((*self.core.cleaned().tensors, self.border, self.corner))
@@ -104,6 +108,13 @@ class Bordered(Symmetric):
             return core
         p = end - m
         return Bordered(core, self.border[..., :p, first:], self.corner[..., :p, :p])
+
+    def _pattern(self) -> tuple[Tensor, Tensor]:
+        i, j = self.core._pattern()
+        m, n = self.core.n, self.n
+        below, before = torch.cartesian_prod(torch.arange(m, n), torch.arange(m)).to(self.device).unbind(1)
+        row, column = torch.cartesian_prod(torch.arange(m, n), torch.arange(m, n)).to(self.device).unbind(1)
+        return torch.cat([i, below, before, row]), torch.cat([j, before, below, column])
 
     def _entries(self, i: Tensor, j: Tensor) -> Tensor:
         m = self.core.n

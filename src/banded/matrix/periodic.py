@@ -94,6 +94,11 @@ class Periodic(OneBand):
             )
         return SymmetricBanded(self._band[..., : min(self.bandwidth + 1, size), first:end])
 
+    def _pattern(self) -> tuple[Tensor, Tensor]:
+        d, j = torch.ones_like(self._band[(0,) * len(self.batch_shape)], dtype=torch.bool).nonzero().unbind(1)
+        i = (j + d) % self.n
+        return torch.cat([i, j[d > 0]]), torch.cat([j, i[d > 0]])
+
     def _entries(self, i: Tensor, j: Tensor) -> Tensor:
         d = (i - j) % self.n
         upper = d > self.n // 2

@@ -76,6 +76,12 @@ class Reordered(Symmetric):
         """The same structure and order with other entries, without a check."""
         return Reordered.trusted(self.inner.with_tensors(tensors), self.order, self.place)
 
+    def is_like(self, other: Matrix) -> bool:
+        """Whether both have one order, and one structure in it."""
+        if not isinstance(other, Reordered) or not self.inner.is_like(other.inner):
+            return False
+        return self.order is other.order or torch.equal(self.order, other.order)
+
     def cleaned(self) -> Reordered:
         """The same matrix, with zeros in the cells of its band that lie outside."""
         return Reordered.trusted(self.inner.cleaned(), self.order, self.place)
@@ -107,6 +113,10 @@ class Reordered(Symmetric):
         raise IndexError(
             "index: expected entries of a reordered matrix, got a block; take one of H.inner, along its band"
         )
+
+    def _pattern(self) -> tuple[Tensor, Tensor]:
+        a, b = self.inner._pattern()
+        return self.order[a], self.order[b]
 
     def _entries(self, i: Tensor, j: Tensor) -> Tensor:
         return self.inner._entries(self.place[i], self.place[j])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from banded.bands import inside_symmetric, symmetric_times
 from banded.checks import check_bandwidth
 from banded.factor import Cholesky
+from banded.matrix.base import Matrix
 from banded.matrix.pattern import BAND
 from banded.matrix.symmetric import OneBand
 
@@ -74,6 +75,16 @@ class SymmetricBanded(OneBand):
 
     def _block(self, first: int, end: int) -> SymmetricBanded:
         return SymmetricBanded(self._band[..., : min(self.bandwidth + 1, end - first), first:end])
+
+    def _product(self, other: Matrix) -> Any:
+        from banded.matrix.banded import Banded  # which builds on this type
+
+        return Banded.from_symmetric(self)._product(other)
+
+    def _pattern(self) -> tuple[Tensor, Tensor]:
+        d, j = inside_symmetric(self._band.shape[-2], self.n, self.device).nonzero().unbind(1)
+        i = j + d
+        return torch.cat([i, j[d > 0]]), torch.cat([j, i[d > 0]])
 
     def _entries(self, i: Tensor, j: Tensor) -> Tensor:
         d = (i - j).abs()
