@@ -13,6 +13,7 @@ from banded.errors import (
     NonFiniteError,
     NotPositiveDefiniteError,
     RecoveryError,
+    SingularError,
 )
 from banded.hessian import Plan, Report, hessian, plan, verify
 from banded.matrix import Banded, Bordered, Periodic, Reordered, SymmetricBanded
@@ -37,6 +38,7 @@ __all__ = [
     "Reordered",
     "Report",
     "Result",
+    "SingularError",
     "Status",
     "SymmetricBanded",
     "hessian",

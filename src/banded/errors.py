@@ -52,6 +52,22 @@ class NotPositiveDefiniteError(BandedError, torch.linalg.LinAlgError):  # type: 
         return partial(type(self), row=self.row), (self._message,)
 
 
+class SingularError(BandedError, torch.linalg.LinAlgError):  # type: ignore[name-defined, misc]  # as above
+    """A matrix has no inverse.
+
+    Attributes:
+        row: the row (from 0) whose pivot is zero.
+    """
+
+    def __init__(self, message: str, *, row: int) -> None:
+        super().__init__(message)
+        self._message = message
+        self.row = row
+
+    def __reduce__(self) -> tuple[Any, ...]:  # as above
+        return partial(type(self), row=self.row), (self._message,)
+
+
 class NonFiniteError(BandedError, ValueError):
     """A value or derivative of the user's function is NaN or infinite."""
 

@@ -1,11 +1,11 @@
-"""Cholesky factorisation of a bordered matrix, by the Schur complement of its core."""
+"""Factorisations of a bordered matrix, by the Schur complement of its core."""
 
 import torch
 from torch import Tensor
 
 from banded.checks import check_operand
-from banded.factor.failures import not_finite, not_positive_definite, overflow
-from banded.factor.protocol import Factor
+from banded.factor.failures import not_finite, not_positive_definite, overflow, singular
+from banded.factor.protocol import Factor, IndefiniteFactor, Inertia
 
 
 def mirrored(corner: Tensor) -> Tensor:
@@ -60,13 +60,88 @@ class BorderedCholesky:
         return x[..., 0] if vector else x
 
     def logdet(self) -> Tensor:
-        """Log det A = log det B + log det S, `(...)`; differentiable in border and corner, not in the core yet.
-
-        Raises:
-            ValueError: if the core requires a gradient, which would be lost here.
-        """
+        """Log det A = log det B + log det S, `(...)`; differentiable."""
         of_schur: Tensor = 2 * self._factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return self._core.logdet() + of_schur
+
+    def inverse(self) -> tuple[Tensor, Tensor]:
+        """What the border adds to the inverse: V = B⁻¹ Eᵀ `(..., n - p, p)` and S⁻¹ `(..., p, p)`.
+
+        The blocks of A⁻¹ are B⁻¹ + V S⁻¹ Vᵀ, -S⁻¹ Vᵀ and S⁻¹.
+        """
+        return self._inverse, torch.cholesky_inverse(self._factor)
+
+    def sample(self, shape: tuple[int, ...] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Draws from N(0, A⁻¹), `(*shape, ..., n)`; without a graph.
+
+        The border is N(0, S⁻¹), and given it the core N(-V x, B⁻¹).
+        """
+        M, V = self._factor.detach(), self._inverse.detach()
+        z = torch.randn(*shape, *M.shape[:-1], generator=generator, dtype=M.dtype, device=M.device)
+        tail = torch.linalg.solve_triangular(M.mT, z[..., None], upper=True)
+        head = self._core.sample(shape, generator=generator) - (V @ tail)[..., 0]
+        return torch.cat([head, tail[..., 0]], -1)
+
+
+class BorderedLDL:
+    """A = [[B, Eᵀ], [E, C]], symmetric, with B factored and S = C - E B⁻¹ Eᵀ dense.
+
+    The inertia of A is that of B and that of S together (Haynsworth 1968).
+
+    Args:
+        core: the factor of B, of n - p unknowns.
+        border: E `(..., p, n - p)`.
+        corner: C `(..., p, p)`; only its lower triangle is read.
+
+    Raises:
+        SingularError: if B is singular, whatever A is.
+        NonFiniteError: if an entry of the border or the corner is NaN or infinite.
+    """
+
+    def __init__(self, core: IndefiniteFactor, border: Tensor, corner: Tensor) -> None:
+        # copies, as above
+        self._core, self._border = core, border.clone()
+        self._inverse = core.solve(border.mT.contiguous())
+        self._schur = mirrored(corner - border @ self._inverse)
+        _check_finite(self._schur, border, corner)
+        self._eigenvalues = torch.linalg.eigvalsh(self._schur.detach())
+        size = mirrored(corner).detach().abs() + (border.abs() @ self._inverse.abs()).detach()
+        rounding = 10 * border.shape[-1] ** 0.5 * torch.finfo(border.dtype).eps
+        self._tiny = rounding * size.sum(-1).amax(-1, keepdim=True)
+
+    @property
+    def inertia(self) -> Inertia:
+        """How many eigenvalues are positive, negative and zero."""
+        values, tiny = self._eigenvalues, self._tiny
+        counts = ((values > tiny).sum(-1), (values < -tiny).sum(-1), (values.abs() <= tiny).sum(-1))
+        both = [a + b for a, b in zip(self._core.inertia, counts, strict=True)]
+        return Inertia(*(int(one) for one in both)) if values.ndim == 1 else Inertia(*both)
+
+    def solve(self, b: Tensor) -> Tensor:
+        """X with A x = b, differentiable; `b` `(..., n)` or `(..., n, m)`.
+
+        Raises:
+            SingularError: if an eigenvalue of A is zero.
+            ValueError: if `b` has another length, dtype or device than A.
+        """
+        p, m = self._border.shape[-2:]
+        check_operand("b", b, self._border, torch.Size((*self._border.shape[:-2], m + p)))
+        zero = (self._eigenvalues.abs() <= self._tiny).reshape(-1, p).any(-1).nonzero()
+        if len(zero):
+            raise singular(m, int(zero[0]), self._border.shape[:-2])
+        vector = b.ndim == self._border.ndim - 1
+        if vector:
+            b = b[..., None]
+        y = self._core.solve(b[..., :m, :])
+        tail: Tensor = torch.linalg.solve(self._schur, b[..., m:, :] - self._border @ y)
+        x = torch.cat([y - self._inverse @ tail, tail], -2)
+        return x[..., 0] if vector else x
+
+    def slogdet(self) -> tuple[Tensor, Tensor]:
+        """Sign and logarithm of the absolute value of det A, `(...)` each; no graph."""
+        sign, size = self._core.slogdet()
+        values = self._eigenvalues
+        return sign * values.sign().prod(-1), size + values.abs().log().sum(-1)
 
 
 def _check_finite(schur: Tensor, border: Tensor, corner: Tensor) -> None:

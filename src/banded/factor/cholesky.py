@@ -1,28 +1,38 @@
-"""Cholesky factorisation of a symmetric positive definite band, by LAPACK."""
+"""Cholesky factorisation of a symmetric positive definite band."""
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.linalg.lapack import dpbtrf, dpbtrs, spbtrf, spbtrs
 from torch import Tensor
 
+from banded import bands
 from banded.checks import check_operand
+from banded.factor import derivatives, inverse
 from banded.factor.failures import not_finite, not_positive_definite, overflow
+from banded.factor.threads import over_batch
 
 _FACTOR = {torch.float32: spbtrf, torch.float64: dpbtrf}
 _SOLVE = {torch.float32: spbtrs, torch.float64: dpbtrs}
+
+LARGE = 2**15  # cells of one matrix, from which our kernels gain more on LAPACK's than loading them costs
+WIDE = 64  # half-bandwidth, from which LAPACK's blocks win
 
 
 class Cholesky:
     """A = L Lᵀ, computed once, for as many solves as wanted.
 
-    Laws: `solve(A @ x) == x`; `logdet() == A.to_dense().logdet()`.
+    Laws: `solve(A @ x) == x`; `logdet() == A.to_dense().logdet()`;
+    `inverse_band()` is the band of `A.to_dense().inverse()`.
+
+    Small and very wide matrices are LAPACK's; large ones and batches go to compiled
+    kernels, a batch on as many threads as PyTorch uses.
 
     Args:
         band: lower band `(..., k + 1, n)`, `band[..., d, j] = A[..., j + d, j]`;
-            cells with j + d >= n are never read. The matrices of a batch are
-            factored one after the other.
+            cells with j + d >= n are never read.
 
     Raises:
         NotPositiveDefiniteError: with the row at which the factorisation stops.
@@ -32,9 +42,7 @@ class Cholesky:
     def __init__(self, band: Tensor) -> None:
         # a copy where there is a graph: writing into the band later must not reach the derivatives
         self._band = band.clone() if band.requires_grad else band
-        self._batch = band.shape[:-2]
-        matrices = band.detach().reshape(-1, *band.shape[-2:])
-        self._factors = [_factor(one, number, self._batch) for number, one in enumerate(matrices)]
+        self._factors = derivatives.factors_of(_Method(band.shape[-2]), self._band)
 
     def solve(self, b: Tensor) -> Tensor:
         """X with A x = b, differentiable with respect to A and b.
@@ -48,79 +56,103 @@ class Cholesky:
         Raises:
             ValueError: if `b` has another length, dtype or device than A.
         """
-        check_operand("b", b, self._band, torch.Size((*self._batch, self._band.shape[-1])))
-        if torch.is_grad_enabled() and (self._band.requires_grad or b.requires_grad):
-            x: Tensor = _Solve.apply(self._band, b, self)  # type: ignore[no-untyped-call]
-            return x
-        return self._substitute(b)
+        band = self._band
+        check_operand("b", b, band, torch.Size((*band.shape[:-2], band.shape[-1])))
+        method = _Method(band.shape[-2])
+        if b.ndim == band.ndim:
+            return derivatives.solve(method, band, self._factors, b)
+        return derivatives.solve(method, band, self._factors, b[..., None])[..., 0]
 
     def logdet(self) -> Tensor:
-        """Log det A = 2 Σ log L_ii, `(...)`; not differentiable yet.
+        """Log det A = 2 Σ log L_ii, `(...)`; differentiable twice."""
+        return inverse.logdet(self._band, self._factors[0])
 
-        Raises:
-            ValueError: if A requires a gradient, which would be lost here.
+    def inverse_band(self) -> Tensor:
+        """The band of A⁻¹, `(..., k + 1, n)`, zero outside the matrix; differentiable once.
+
+        Where A is the precision of a Gaussian chain, these are its variances and the
+        covariances of unknowns up to k apart.
         """
-        if torch.is_grad_enabled() and self._band.requires_grad:
-            raise ValueError("logdet: expected a matrix without gradient, got one that requires it; detach its band")
-        logs = [2 * np.log(factor[0]).sum() for factor in self._factors]
-        return torch.tensor(logs, dtype=self._band.dtype, device=self._band.device).reshape(self._batch)
+        return inverse.inverse_band(self._band, self._factors[0])
 
-    def _substitute(self, b: Tensor) -> Tensor:
-        solve = _SOLVE[self._band.dtype]
-        sides = b.detach().cpu().reshape(len(self._factors), *b.shape[len(self._batch) :]).numpy()
-        parts = [solve(factor, side, lower=1)[0] for factor, side in zip(self._factors, sides, strict=True)]
-        x = torch.from_numpy(parts[0] if len(parts) == 1 else np.array(parts, dtype=sides.dtype))
-        return x.reshape(b.shape).to(self._band.device)
+    def sample(self, shape: tuple[int, ...] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Draws from N(0, A⁻¹), `(*shape, ..., n)`: L⁻ᵀ z for independent normal z; without a graph."""
+        from banded.factor import cholesky_kernels  # numba takes half a second to load
 
-
-class _Solve(torch.autograd.Function):
-    """x = A⁻¹ b; with w = A⁻¹ x̄: b̄ = w and Ā = -w xᵀ, kept on the band (Giles 2008, §2.3.1)."""
-
-    @staticmethod
-    def forward(ctx: Any, band: Tensor, b: Tensor, factor: Cholesky) -> Tensor:
-        x = factor._substitute(b)
-        ctx.save_for_backward(band, x)
-        ctx.factor = factor
-        return x
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, None]:
-        band, x = ctx.saved_tensors
-        w = ctx.factor.solve(grads[0])
-        return (_band_of_outer(-w, x, band) if ctx.needs_input_grad[0] else None), w, None
+        (L,) = self._factors
+        batch, n = L.shape[:-2], L.shape[-2]
+        count = int(np.prod(shape, dtype=int))
+        z = torch.randn(*batch, n, count, generator=generator, dtype=L.dtype, device=L.device)
+        x = _on_columns(cholesky_kernels.backward, L, z)
+        return x.movedim(-1, 0).reshape(*shape, *batch, n)
 
 
-def _band_of_outer(w: Tensor, x: Tensor, band: Tensor) -> Tensor:
-    """Lower band of w xᵀ + x wᵀ with the diagonal halved: each stored cell stands for both triangles."""
-    rows, n = band.shape[-2:]
-    if x.ndim < band.ndim:
-        w, x = w[..., None], x[..., None]
-    diagonals = [(w * x).sum(-1)]
-    for d in range(1, rows):
-        cell = (w[..., d:, :] * x[..., : n - d, :] + x[..., d:, :] * w[..., : n - d, :]).sum(-1)
-        diagonals.append(torch.nn.functional.pad(cell, (0, d)))
-    return torch.stack(diagonals, -2)
+@dataclass(frozen=True)
+class _Method:
+    """What `derivatives` needs to know, of bands with so many rows."""
+
+    rows: int
+
+    def factor(self, band: Tensor) -> derivatives.Factors:
+        columns = band.mT.cpu().reshape(-1, *band.mT.shape[-2:])
+        if _is_lapacks(columns):
+            # LAPACK pb with uplo='L': columns are in its order already
+            L, number = _FACTOR[band.dtype](columns[0].mT.numpy(), lower=1)
+            whole, info = L.T[None], np.array([number])
+        else:
+            from banded.factor import cholesky_kernels  # as above
+
+            source = columns.contiguous().numpy()
+            whole = np.empty_like(source) if columns.is_contiguous() else source  # a copy may be written into
+            info = np.zeros(len(source), dtype=np.int64)
+            over_batch(cholesky_kernels.factor, source, whole, info)
+        _check(whole, info, columns, band.shape[:-2])
+        return (torch.from_numpy(whole).reshape(band.mT.shape).to(band.device),)
+
+    def substitute(self, factors: derivatives.Factors, b: Tensor, transposed: bool) -> Tensor:
+        (L,) = factors
+        if _is_lapacks(L):
+            one = L.cpu().reshape(L.shape[-2:]).mT.numpy()
+            x, _ = _SOLVE[L.dtype](one, b.cpu().reshape(b.shape[-2:]).numpy(), lower=1)
+            return torch.from_numpy(x).reshape(b.shape).to(b.device)
+        from banded.factor import cholesky_kernels  # as above
+
+        return _on_columns(cholesky_kernels.solve, L, b)
+
+    def times(self, band: Tensor, x: Tensor, transposed: bool) -> Tensor:
+        return bands.symmetric_times(band, x)
+
+    def outer(self, w: Tensor, x: Tensor, transposed: bool) -> Tensor:
+        return bands.symmetric_outer(w, x, self.rows)
 
 
-def _factor(band: Tensor, number: int, batch: torch.Size) -> np.ndarray:
-    # LAPACK pb with uplo='L'; a transposed contiguous band is already in its order
-    factor, info = _FACTOR[band.dtype](band.cpu().numpy(), lower=1)
-    _check_finite(factor[0], info, band, number, batch)
-    if info:
-        raise not_positive_definite(info - 1, number, batch)
-    whole: np.ndarray = factor
-    return whole
+def _is_lapacks(columns: Tensor) -> bool:
+    """Whether a batch `(..., n, k + 1)` is one matrix that is small or wide."""
+    n, rows = columns.shape[-2:]
+    return columns.numel() == n * rows and (n * rows < LARGE or rows > WIDE)
 
 
-def _check_finite(pivots: np.ndarray, info: int, band: Tensor, number: int, batch: torch.Size) -> None:
+def _on_columns(kernel: Callable[..., None], L: Tensor, b: Tensor) -> Tensor:
+    """A substitution for right-hand sides `(..., n, c)`."""
+    factors = L.cpu().contiguous().numpy().reshape(-1, *L.shape[-2:])
+    sides = b.detach().cpu().contiguous().numpy().reshape(len(factors), *b.shape[-2:])
+    x = np.empty_like(sides)
+    over_batch(kernel, factors, sides, x)
+    return torch.from_numpy(x).reshape(b.shape).to(b.device)
+
+
+def _check(L: np.ndarray, info: np.ndarray, columns: Tensor, batch: torch.Size) -> None:
     """NaN or inf anywhere ends the factorisation or reaches a pivot: only then is the band searched."""
-    if np.isfinite(pivots).all() and (not info or bool(torch.isfinite(band).all())):
+    amiss = np.flatnonzero((info != 0) | ~np.isfinite(L[:, :, 0]).all(1))
+    if not len(amiss):
         return
-    n = band.shape[-1]
-    for d, diagonal in enumerate(band.cpu()):
+    number = int(amiss[0])
+    n = columns.shape[-2]
+    for d, diagonal in enumerate(columns[number].mT):
         bad = (~torch.isfinite(diagonal[: n - d])).nonzero()
         if len(bad):
             j = int(bad[0])
             raise not_finite(j + d, j, diagonal[j].item(), number, batch)
-    if not info:
-        raise overflow(number, batch)
+    if info[number]:
+        raise not_positive_definite(int(info[number]) - 1, number, batch)
+    raise overflow(number, batch)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from banded.errors import NonFiniteError, NotPositiveDefiniteError
+from banded.errors import NonFiniteError, NotPositiveDefiniteError, SingularError
 
 
 def not_positive_definite(row: int, number: int, batch: torch.Size) -> NotPositiveDefiniteError:
@@ -11,6 +11,15 @@ def not_positive_definite(row: int, number: int, batch: torch.Size) -> NotPositi
     return NotPositiveDefiniteError(
         f"expected a positive definite matrix, got one whose leading minor of order {row + 1} is not "
         f"(row {row}{_of_batch(number, batch)}); add_diagonal(...) with a positive number regularises it",
+        row=row,
+    )
+
+
+def singular(row: int, number: int, batch: torch.Size) -> SingularError:
+    """The pivot of a row is zero, in the matrix of that number in the batch."""
+    return SingularError(
+        f"expected a matrix that has an inverse, got one that is singular (row {row}{_of_batch(number, batch)}): that "
+        "row is a combination of others; add_diagonal(...) with a small number regularises it",
         row=row,
     )
 

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from banded.bands import both_triangles, general_times, inside_general, multiply, transpose
 from banded.checks import check_whole
+from banded.factor import LU
 from banded.matrix.base import Matrix
 from banded.matrix.pattern import BAND
 from banded.matrix.symmetric_banded import SymmetricBanded, check_band
@@ -149,7 +150,34 @@ class Banded(Matrix):
                 f"{weights.dtype} on {weights.device}"
             )
         around = pad(weights, (self.upper, max(0, n + self.lower - m)))
-        return self.with_tensors((self._band * around.unfold(-1, n, 1)[..., : self.lower + self.upper + 1, :],))
+        of_cells = torch.stack([around[..., row : row + n] for row in range(self.lower + self.upper + 1)], -2)
+        return self.with_tensors((self._band * of_cells,))
+
+    def lu(self) -> LU:
+        """Factor P A = L U once, to solve with it often.
+
+        Raises:
+            ValueError: if A is not square.
+            NonFiniteError: if an entry is NaN or infinite.
+            SingularError: if a pivot is zero.
+        """
+        m, n = self.shape[-2:]
+        if m != n:
+            raise ValueError(
+                f"expected a square matrix, got shape {tuple(self.shape)}; A.congruence().solve(A.mT @ b) "
+                "solves the normal equations of one with full column rank"
+            )
+        return LU(self._band, self.lower, self.upper)
+
+    def solve(self, b: Tensor) -> Tensor:
+        """X with A x = b for `b` `(..., n)` or `(..., n, c)`, by LU; differentiable in A and b.
+
+        Raises:
+            ValueError: if A is not square, or `b` has another length, batch shape, dtype or device than A.
+            NonFiniteError: if an entry is NaN or infinite.
+            SingularError: if a pivot is zero.
+        """
+        return self.lu().solve(b)
 
     def widened(self, lower: int, upper: int) -> Banded:
         """The same matrix with zeros stored up to widths that are no smaller than its own."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from banded.factor import BorderedCholesky, mirrored
+from banded.factor import BorderedCholesky, BorderedLDL, mirrored
 from banded.matrix.base import Matrix
 from banded.matrix.pattern import BORDER
 from banded.matrix.symmetric import Symmetric
@@ -89,6 +89,32 @@ class Bordered(Symmetric):
             NonFiniteError: if an entry is NaN or infinite.
         """
         return BorderedCholesky(self.core.cholesky(), self.border, self.corner)
+
+    def ldl(self) -> BorderedLDL:
+        """Factor A = L D Lᵀ once: the core, then the Schur complement of the border.
+
+        Raises:
+            NonFiniteError: if an entry is NaN or infinite.
+            SingularError: if the core is singular.
+        """
+        return BorderedLDL(self.core.ldl(), self.border, self.corner)
+
+    def inverse_band(self) -> Bordered:
+        """The entries of A⁻¹ on the band, in the border and the corner; differentiable once.
+
+        Raises:
+            NotPositiveDefiniteError: with the row at which the factorisation stops.
+            NonFiniteError: if an entry is NaN or infinite.
+        """
+        V, inverse = self.cholesky().inverse()
+        W = V @ inverse
+        return Bordered(self.core.inverse_band() + self.core._of_outer(W, V), -W.mT, inverse)
+
+    def _of_outer(self, w: Tensor, v: Tensor) -> Bordered:
+        m = self.core.n
+        head, tail = w[..., :m, :], w[..., m:, :]
+        core = self.core._of_outer(head, v[..., :m, :])
+        return Bordered(core, tail @ v[..., :m, :].mT, tail @ v[..., m:, :].mT)
 
     def _alike(self, other: Matrix) -> tuple[Bordered, Bordered] | None:
         cores = self.core._alike(other.core) if isinstance(other, Bordered) and other.p == self.p else None

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from banded.checks import check_bandwidth
-from banded.factor import BorderedCholesky, Cholesky, Factor
+from banded.factor import LDL, BorderedCholesky, BorderedLDL, Cholesky, Factor
+from banded.matrix.bordered import Bordered
 from banded.matrix.pattern import BAND, CORNERS
 from banded.matrix.symmetric import OneBand
 from banded.matrix.symmetric_banded import SymmetricBanded, check_band, check_square
@@ -84,6 +85,33 @@ class Periodic(OneBand):
             return Cholesky(self._band)
         core, border, corner = self.cut()
         return BorderedCholesky(core.cholesky(), border, corner)
+
+    def ldl(self) -> LDL | BorderedLDL:
+        """Factor A = L D Lᵀ once, by cutting the loop open.
+
+        Raises:
+            NonFiniteError: if an entry is NaN or infinite.
+            SingularError: if the matrix of the first n - k unknowns is singular.
+        """
+        if self.bandwidth == 0:
+            return LDL(self._band)
+        core, border, corner = self.cut()
+        return BorderedLDL(core.ldl(), border, corner)
+
+    def inverse_band(self) -> Self:
+        """The entries of A⁻¹ on the band and in its corners; differentiable once.
+
+        Raises:
+            NotPositiveDefiniteError: with the row at which the factorisation stops.
+            NonFiniteError: if an entry is NaN or infinite.
+        """
+        if self.bandwidth == 0:
+            return self.with_tensors((Cholesky(self._band).inverse_band(),))
+        core, border, corner = self.cut()
+        whole = Bordered(core, border, corner).inverse_band()
+        j = torch.arange(self.n, device=self.device)
+        i = (j + torch.arange(self.bandwidth + 1, device=self.device)[:, None]) % self.n
+        return self.with_tensors((whole._entries(i, j),))
 
     def _block(self, first: int, end: int) -> SymmetricBanded:
         n, size = self.n, end - first

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from banded.checks import check_operand
 from banded.errors import NonFiniteError, NotPositiveDefiniteError
-from banded.factor import Factor
+from banded.factor import Factor, IndefiniteFactor, Inertia, Solver
 from banded.matrix.base import Matrix
 from banded.matrix.index import WHOLE
 from banded.matrix.symmetric import Symmetric
+
+Inner = TypeVar("Inner", bound=Solver)
 
 
 class Reordered(Symmetric):
@@ -86,7 +88,7 @@ class Reordered(Symmetric):
         """The same matrix, with zeros in the cells of its band that lie outside."""
         return Reordered.trusted(self.inner.cleaned(), self.order, self.place)
 
-    def cholesky(self) -> ReorderedFactor:
+    def cholesky(self) -> ReorderedCholesky:
         """Factor A once, in the order of `inner`.
 
         Raises:
@@ -94,12 +96,34 @@ class Reordered(Symmetric):
             NonFiniteError: if an entry is NaN or infinite.
         """
         try:
-            return ReorderedFactor(self.inner.cholesky(), self)
+            return ReorderedCholesky(self.inner.cholesky(), self)
         except NotPositiveDefiniteError as error:
             row = int(self.order[error.row])
             raise NotPositiveDefiniteError(f"{error}; in the user's order, this is row {row}", row=row) from None
         except NonFiniteError as error:
             raise NonFiniteError(f"{error}; counted along the band: A[a, b] there is H[order[a], order[b]]") from None
+
+    def ldl(self) -> ReorderedLDL:
+        """Factor A = L D Lᵀ once, in the order of `inner`; rows in errors are counted along its band.
+
+        Raises:
+            NonFiniteError: if an entry is NaN or infinite.
+            SingularError: if `inner` has a border or is a loop, and the core beside it is singular.
+        """
+        return ReorderedLDL(self.inner.ldl(), self)
+
+    def inverse_band(self) -> Reordered:
+        """The entries of A⁻¹ where A stores its own; differentiable once.
+
+        Raises:
+            NotPositiveDefiniteError: with the row, along the band, at which the factorisation stops.
+            NonFiniteError: if an entry is NaN or infinite.
+        """
+        return Reordered.trusted(self.inner.inverse_band(), self.order, self.place)
+
+    def _of_outer(self, w: Tensor, v: Tensor) -> Reordered:
+        w, v = w[..., self.order, :], v[..., self.order, :]
+        return Reordered.trusted(self.inner._of_outer(w, v), self.order, self.place)
 
     def _alike(self, other: Matrix) -> tuple[Reordered, Reordered] | None:
         same = isinstance(other, Reordered) and torch.equal(self.order, other.order)
@@ -134,10 +158,10 @@ class Reordered(Symmetric):
         return f"inner={type(self.inner).__name__}, {self.inner._widths()}"
 
 
-class ReorderedFactor:
+class _ReorderedSolver(Generic[Inner]):
     """A factor of `inner`, for vectors in the user's order."""
 
-    def __init__(self, factor: Factor, matrix: Reordered) -> None:
+    def __init__(self, factor: Inner, matrix: Reordered) -> None:
         self._factor, self._matrix = factor, matrix
 
     def solve(self, b: Tensor) -> Tensor:
@@ -151,6 +175,27 @@ class ReorderedFactor:
         row = len(matrix.batch_shape)
         return self._factor.solve(b.index_select(row, matrix.order)).index_select(row, matrix.place)
 
+
+class ReorderedCholesky(_ReorderedSolver[Factor]):
+    """A Cholesky factor of `inner`, for vectors in the user's order."""
+
     def logdet(self) -> Tensor:
-        """Log det A, `(...)`."""
+        """Log det A, `(...)`; differentiable."""
         return self._factor.logdet()
+
+    def sample(self, shape: tuple[int, ...] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Draws from N(0, A⁻¹), `(*shape, ..., n)`; without a graph."""
+        return self._factor.sample(shape, generator=generator)[..., self._matrix.place]
+
+
+class ReorderedLDL(_ReorderedSolver[IndefiniteFactor]):
+    """An LDLᵀ factor of `inner`, for vectors in the user's order."""
+
+    @property
+    def inertia(self) -> Inertia:
+        """How many eigenvalues are positive, negative and zero."""
+        return self._factor.inertia
+
+    def slogdet(self) -> tuple[Tensor, Tensor]:
+        """Sign and logarithm of the absolute value of det A, `(...)` each; no graph."""
+        return self._factor.slogdet()

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from banded.checks import check_operand
-from banded.factor import Factor
+from banded.factor import Factor, IndefiniteFactor, Inertia
 from banded.matrix.base import Matrix
 
 
@@ -71,12 +71,40 @@ class Symmetric(Matrix):
         """Rows and columns first..end - 1."""
 
     @abstractmethod
+    def _of_outer(self, w: Tensor, v: Tensor) -> Self:
+        """The entries of w vᵀ, a symmetric matrix, where A stores its own; `w`, `v` `(..., n, c)`."""
+
+    @abstractmethod
     def _shifted(self, shift: Tensor) -> Self:
         """A + diag(shift), for a vector `(..., n)`."""
 
     @abstractmethod
     def cholesky(self) -> Factor:
         """Factor A = L Lᵀ once, to solve with it often.
+
+        Raises:
+            NotPositiveDefiniteError: with the row at which the factorisation stops.
+            NonFiniteError: if an entry is NaN or infinite.
+        """
+
+    @abstractmethod
+    def ldl(self) -> IndefiniteFactor:
+        """Factor A = L D Lᵀ once, indefinite as it may be: to solve with it often, and for its inertia.
+
+        Raises:
+            NonFiniteError: if an entry is NaN or infinite.
+            SingularError: for a matrix with a border or on a loop, if the core beside it is singular.
+        """
+
+    def inertia(self) -> Inertia:
+        """Numbers of positive, negative and zero eigenvalues, by `ldl`."""
+        return self.ldl().inertia
+
+    @abstractmethod
+    def inverse_band(self) -> Self:
+        """The entries of A⁻¹ where A stores its own, from Cholesky's factor in linear time; differentiable once.
+
+        Where A is the precision of a Gaussian, `diagonal()` of this are its variances.
 
         Raises:
             NotPositiveDefiniteError: with the row at which the factorisation stops.
@@ -144,6 +172,11 @@ class OneBand(Symmetric):
             return None
         bandwidth = max(self.bandwidth, other.bandwidth)
         return self.widened(bandwidth), other.widened(bandwidth)
+
+    def _of_outer(self, w: Tensor, v: Tensor) -> Self:
+        i = torch.arange(self.n, device=self.device)
+        rows = [(w[..., (i + d) % self.n, :] * v).sum(-1) for d in range(self.bandwidth + 1)]
+        return self.with_tensors((torch.stack(rows, -2),)).cleaned()
 
     def _shifted(self, shift: Tensor) -> Self:
         diagonal = (self._band[..., 0, :] + shift)[..., None, :]

@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from banded.bands import inside_symmetric, symmetric_times
 from banded.checks import check_bandwidth
-from banded.factor import Cholesky
+from banded.factor import LDL, Cholesky
 from banded.matrix.base import Matrix
 from banded.matrix.pattern import BAND
 from banded.matrix.symmetric import OneBand
@@ -72,6 +72,23 @@ class SymmetricBanded(OneBand):
             NonFiniteError: if an entry is NaN or infinite.
         """
         return Cholesky(self._band)
+
+    def ldl(self) -> LDL:
+        """Factor A = L D Lᵀ once, indefinite as it may be: to solve with it often, and for its inertia.
+
+        Raises:
+            NonFiniteError: if an entry is NaN or infinite.
+        """
+        return LDL(self._band)
+
+    def inverse_band(self) -> Self:
+        """The band of A⁻¹, from Cholesky's factor in linear time; differentiable once.
+
+        Raises:
+            NotPositiveDefiniteError: with the row at which the factorisation stops.
+            NonFiniteError: if an entry is NaN or infinite.
+        """
+        return self.with_tensors((self.cholesky().inverse_band(),))
 
     def _block(self, first: int, end: int) -> SymmetricBanded:
         return SymmetricBanded(self._band[..., : min(self.bandwidth + 1, end - first), first:end])

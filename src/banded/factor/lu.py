@@ -1,0 +1,114 @@
+"""LU factorisation with row interchanges of a square band, by LAPACK."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.linalg.lapack import dgbtrf, dgbtrs, sgbtrf, sgbtrs
+from torch import Tensor
+from torch.nn.functional import pad
+
+from banded import bands
+from banded.checks import check_operand
+from banded.factor import derivatives
+from banded.factor.failures import not_finite, singular
+
+_FACTOR = {torch.float32: sgbtrf, torch.float64: dgbtrf}
+_SOLVE = {torch.float32: sgbtrs, torch.float64: dgbtrs}
+
+
+class LU:
+    """P A = L U with partial pivoting, computed once for as many solves as wanted.
+
+    Laws: `solve(A @ x) == x`; `solve(A.mT @ x, transposed=True) == x`.
+
+    Args:
+        band: general band `(..., lower + upper + 1, n)` of a square matrix,
+            `band[..., upper + i - j, j] = A[..., i, j]`; cells outside are never read.
+        lower: width below the diagonal.
+        upper: width above it.
+
+    Raises:
+        NonFiniteError: if an entry of the band is NaN or infinite.
+        SingularError: if a pivot is exactly zero.
+    """
+
+    def __init__(self, band: Tensor, lower: int, upper: int) -> None:
+        # a copy where there is a graph: writing into the band later must not reach the derivatives
+        self._band = band.clone() if band.requires_grad else band
+        self._method = _Method(lower, upper)
+        self._factors = derivatives.factors_of(self._method, self._band)
+
+    def solve(self, b: Tensor, *, transposed: bool = False) -> Tensor:
+        """X with A x = b, or Aᵀ x = b, differentiable; `b` `(..., n)` or `(..., n, m)`.
+
+        Raises:
+            ValueError: if `b` has another length, dtype or device than A.
+        """
+        band = self._band
+        check_operand("b", b, band, torch.Size((*band.shape[:-2], band.shape[-1])))
+        if b.ndim == band.ndim:
+            return derivatives.solve(self._method, band, self._factors, b, transposed=transposed)
+        return derivatives.solve(self._method, band, self._factors, b[..., None], transposed=transposed)[..., 0]
+
+    def slogdet(self) -> tuple[Tensor, Tensor]:
+        """Sign and logarithm of the absolute value of det A, `(...)` each, as `torch.linalg.slogdet`; no graph."""
+        factors, interchanges = self._factors
+        pivots = factors[..., self._method.lower + self._method.upper]
+        moved = (interchanges != torch.arange(pivots.shape[-1], device=pivots.device)).sum(-1)
+        sign = pivots.sign().prod(-1) * (1 - 2 * (moved % 2)).to(pivots.dtype)
+        return sign, pivots.abs().log().sum(-1)
+
+
+@dataclass(frozen=True)
+class _Method:
+    """What `derivatives` needs to know."""
+
+    lower: int
+    upper: int
+
+    def factor(self, band: Tensor) -> derivatives.Factors:
+        batch, n = band.shape[:-2], band.shape[-1]
+        inside = bands.inside_general(self.lower, self.upper, n, n, band.device)
+        # LAPACK gb wants room for `lower` more diagonals above
+        columns = (
+            pad(torch.where(inside, band, 0).mT, (self.lower, 0)).cpu().reshape(-1, n, band.shape[-2] + self.lower)
+        )
+        made = [self._one(one.contiguous(), number, batch) for number, one in enumerate(columns)]
+        factors = torch.stack([one for one, _ in made]) if made else columns
+        interchanges = torch.stack([one for _, one in made]) if made else columns[..., 0].int()
+        return factors.reshape(*batch, *columns.shape[1:]).to(band.device), interchanges.reshape(*batch, n).to(
+            band.device
+        )
+
+    def _one(self, columns: Tensor, number: int, batch: torch.Size) -> tuple[Tensor, Tensor]:
+        bad = (~torch.isfinite(columns)).nonzero()
+        if len(bad):
+            j, row = bad[0].tolist()
+            i = row - self.lower - self.upper + j
+            raise not_finite(i, j, columns[j, row].item(), number, batch)
+        lu, interchanges, info = _FACTOR[columns.dtype](columns.numpy().T, self.lower, self.upper, overwrite_ab=1)
+        if info:
+            raise singular(info - 1, number, batch)
+        return torch.from_numpy(lu.T), torch.from_numpy(interchanges)
+
+    def substitute(self, factors: derivatives.Factors, b: Tensor, transposed: bool) -> Tensor:
+        lu, interchanges = (one.cpu().reshape(-1, *one.shape[b.ndim - 2 :]) for one in factors)
+        sides = b.detach().cpu().reshape(len(lu), *b.shape[-2:]).numpy()
+        solve = _SOLVE[b.dtype]
+        parts = [
+            solve(one.numpy().T, self.lower, self.upper, side, which.numpy(), trans=int(transposed))[0]
+            for one, which, side in zip(lu, interchanges, sides, strict=True)
+        ]
+        x = torch.from_numpy(parts[0] if len(parts) == 1 else np.array(parts, dtype=sides.dtype))
+        return x.reshape(b.shape).to(b.device)
+
+    def times(self, band: Tensor, x: Tensor, transposed: bool) -> Tensor:
+        n = band.shape[-1]
+        if transposed:
+            return bands.general_times(bands.transpose(band, self.upper, n), self.lower, n, x)
+        return bands.general_times(band, self.upper, n, x)
+
+    def outer(self, w: Tensor, x: Tensor, transposed: bool) -> Tensor:
+        left, right = (x, w) if transposed else (w, x)
+        return bands.general_outer(left, right, self.lower, self.upper)
