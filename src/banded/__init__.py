@@ -16,7 +16,7 @@ from banded.errors import (
     SingularError,
 )
 from banded.hessian import Plan, Report, hessian, plan, verify
-from banded.matrix import Banded, Bordered, Periodic, Reordered, SymmetricBanded
+from banded.matrix import Banded, BlockTridiagonal, Bordered, Periodic, Reordered, SymmetricBanded
 from banded.optimize import Record, Result, Status, minimize
 from banded.problems import Problem
 
@@ -26,6 +26,7 @@ __all__ = [
     "Banded",
     "BandedError",
     "BandwidthError",
+    "BlockTridiagonal",
     "Bordered",
     "FileFormatError",
     "NonFiniteError",

@@ -2,6 +2,7 @@
 
 from banded.matrix.banded import Banded as Banded
 from banded.matrix.base import Matrix as Matrix
+from banded.matrix.block_tridiagonal import BlockTridiagonal as BlockTridiagonal
 from banded.matrix.bordered import Bordered as Bordered
 from banded.matrix.periodic import Periodic as Periodic
 from banded.matrix.reordered import Reordered as Reordered
@@ -9,4 +10,4 @@ from banded.matrix.symmetric import Symmetric as Symmetric
 from banded.matrix.symmetric_banded import SymmetricBanded as SymmetricBanded
 from banded.matrix.trees import register
 
-register(Banded, Bordered, Periodic, Reordered, SymmetricBanded)
+register(Banded, BlockTridiagonal, Bordered, Periodic, Reordered, SymmetricBanded)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import numpy as np
+import scipy.sparse
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -12,6 +14,7 @@ from banded.bands import both_triangles, general_times, inside_general, multiply
 from banded.checks import check_whole
 from banded.factor import LU
 from banded.matrix.base import Matrix
+from banded.matrix.convert import array, check_width, entries, tensor
 from banded.matrix.pattern import BAND
 from banded.matrix.symmetric_banded import SymmetricBanded, check_band
 
@@ -75,6 +78,53 @@ class Banded(Matrix):
     def from_symmetric(cls, matrix: SymmetricBanded) -> Banded:
         """Both triangles of a symmetric matrix."""
         return cls(both_triangles(matrix.band), matrix.bandwidth, matrix.bandwidth)
+
+    @classmethod
+    def from_scipy(cls, widths: tuple[int, int], ab: Any, rows: int | None = None) -> Banded:
+        """From what `scipy.linalg.solve_banded` takes: `(lower, upper)` and an array `(lower + upper + 1, n)`.
+
+        Raises:
+            TypeError: if it does not hold real numbers.
+            ValueError: if the shape and the widths do not fit each other.
+        """
+        return cls(tensor("ab", ab), *widths, rows)
+
+    def to_scipy(self) -> tuple[tuple[int, int], np.ndarray]:
+        """`(lower, upper)` and the array `(..., lower + upper + 1, n)`, for `scipy.linalg.solve_banded(*these, b)`."""
+        return (self.lower, self.upper), array(self.cleaned().band)
+
+    @classmethod
+    def from_sparse(cls, matrix: Any, lower: int | None = None, upper: int | None = None) -> Banded:
+        """From a sparse matrix of SciPy or a sparse tensor `(m, n)`.
+
+        Args:
+            matrix: the matrix; repeated entries are added.
+            lower: the width below the diagonal; the smallest that holds it if None.
+            upper: the width above it, likewise.
+
+        Raises:
+            TypeError: if it is not sparse, or does not hold real numbers.
+            BandwidthError: if it has entries outside the widths.
+        """
+        i, j, values, (m, n) = entries(matrix)
+        below, above = (max(0, int(one.max())) if len(one) else 0 for one in (i - j, j - i))
+        low, up = below if lower is None else lower, above if upper is None else upper
+        check_width("lower", below, low)
+        check_width("upper", above, up)
+        return cls(values.new_zeros(low + up + 1, n).index_put((up + i - j, j), values), low, up, m)
+
+    def to_dia(self) -> scipy.sparse.dia_array:
+        """A SciPy matrix by diagonals; of one matrix, not of a batch.
+
+        Raises:
+            ValueError: if it is a batch.
+        """
+        if self.batch_shape:
+            raise ValueError(
+                f"expected one matrix, got a batch of shape {tuple(self.batch_shape)}; convert them one by one"
+            )
+        offsets = np.arange(self.upper, -self.lower - 1, -1)
+        return scipy.sparse.dia_array((array(self.cleaned().band), offsets), shape=tuple(self.shape))
 
     @property
     def band(self) -> Tensor:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import numpy as np
+import scipy.sparse
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from banded.bands import inside_symmetric, symmetric_times
 from banded.checks import check_bandwidth
-from banded.factor import LDL, Cholesky
+from banded.factor import LDL, BlockCholesky, Cholesky
 from banded.matrix.base import Matrix
+from banded.matrix.convert import array, check_symmetric, check_width, entries, tensor
 from banded.matrix.pattern import BAND
 from banded.matrix.symmetric import OneBand
 
@@ -59,19 +62,85 @@ class SymmetricBanded(OneBand):
         diagonals = [matrix.diagonal(-d, dim1=-2, dim2=-1) for d in range(bandwidth + 1)]
         return cls(torch.stack([pad(entries, (0, d)) for d, entries in enumerate(diagonals)], -2))
 
+    @classmethod
+    def from_scipy(cls, ab: Any, *, lower: bool = True) -> SymmetricBanded:
+        """From the array `(k + 1, n)` that `scipy.linalg.solveh_banded` and LAPACK's `pb` routines take.
+
+        Args:
+            ab: array or tensor; a NumPy array of float32 or float64 is shared, not copied.
+            lower: whether it holds the lower triangle, `ab[i - j, j] = A[i, j]`, or the upper one,
+                `ab[k + i - j, j] = A[i, j]`. (SciPy's own default is the upper one.)
+
+        Raises:
+            TypeError: if it does not hold real numbers.
+            ValueError: if its shape is not `(..., k + 1, n)` with 0 <= k < n.
+        """
+        band = tensor("ab", ab)
+        if lower or band.ndim < 2:
+            return cls(band)
+        rows, n = band.shape[-2:]
+        return cls(torch.stack([pad(band[..., rows - 1 - d, d:], (0, min(d, n))) for d in range(rows)], -2))
+
+    def to_scipy(self, *, lower: bool = True) -> np.ndarray:
+        """The array `(..., k + 1, n)` for `scipy.linalg.solveh_banded(ab, b, lower=lower)`, zero outside the matrix."""
+        band = self.cleaned().band
+        if lower:
+            return array(band)
+        n = self.n
+        return array(torch.stack([pad(band[..., d, : n - d], (d, 0)) for d in range(self.bandwidth, -1, -1)], -2))
+
+    @classmethod
+    def from_sparse(cls, matrix: Any, bandwidth: int | None = None) -> SymmetricBanded:
+        """From a sparse matrix of SciPy or a sparse tensor `(n, n)`, with both triangles.
+
+        Args:
+            matrix: the matrix; repeated entries are added.
+            bandwidth: k; the smallest that holds it if None.
+
+        Raises:
+            TypeError: if it is not sparse, or does not hold real numbers.
+            ValueError: if it is not square and symmetric.
+            BandwidthError: if it has entries outside the bandwidth.
+        """
+        i, j, values, (m, n) = entries(matrix)
+        if m != n or n == 0:
+            raise ValueError(f"matrix: expected shape (n, n), got {(m, n)}")
+        check_symmetric(i, j, values, n)
+        needed = int((i - j).abs().max()) if len(i) else 0
+        k = needed if bandwidth is None else bandwidth
+        check_bandwidth(k, n)
+        check_width("bandwidth", needed, k)
+        below = i >= j
+        band = values.new_zeros(k + 1, n)
+        return cls(band.index_put(((i - j)[below], j[below]), values[below]))
+
+    def to_dia(self) -> scipy.sparse.dia_array:
+        """A SciPy matrix by diagonals, both triangles; of one matrix, not of a batch.
+
+        Raises:
+            ValueError: if it is a batch.
+        """
+        from banded.matrix.banded import Banded  # which builds on this type
+
+        return Banded.from_symmetric(self).to_dia()
+
     def cleaned(self) -> Self:
         """The same matrix, with zeros in the cells of the band that lie outside."""
         inside = inside_symmetric(self._band.shape[-2], self.n, self.device)
         return self.with_tensors((torch.where(inside, self._band, 0),))
 
-    def cholesky(self) -> Cholesky:
-        """Factor A = L Lᵀ once, to solve with it often.
+    def cholesky(self) -> Cholesky | BlockCholesky:
+        """Factor A = L Lᵀ once, to solve with it often; on an accelerator as blocks, by cyclic reduction.
 
         Raises:
             NotPositiveDefiniteError: with the row at which the factorisation stops.
             NonFiniteError: if an entry is NaN or infinite.
         """
-        return Cholesky(self._band)
+        if self.device.type == "cpu":
+            return Cholesky(self._band)
+        from banded.matrix.block_tridiagonal import BlockTridiagonal  # which builds on this type
+
+        return BlockTridiagonal.from_banded(self).cholesky()
 
     def ldl(self) -> LDL:
         """Factor A = L D Lᵀ once, indefinite as it may be: to solve with it often, and for its inertia.
@@ -88,7 +157,12 @@ class SymmetricBanded(OneBand):
             NotPositiveDefiniteError: with the row at which the factorisation stops.
             NonFiniteError: if an entry is NaN or infinite.
         """
-        return self.with_tensors((self.cholesky().inverse_band(),))
+        if self.device.type == "cpu":
+            return self.with_tensors((Cholesky(self._band).inverse_band(),))
+        from banded.matrix.block_tridiagonal import BlockTridiagonal  # as above
+
+        band = BlockTridiagonal.from_banded(self).inverse_band().band
+        return self.with_tensors((band[..., : self.bandwidth + 1, :],))
 
     def _block(self, first: int, end: int) -> SymmetricBanded:
         return SymmetricBanded(self._band[..., : min(self.bandwidth + 1, end - first), first:end])
