@@ -8,9 +8,9 @@ import banded
 SOURCE = Path(banded.__file__).parent
 LAYERS = [
     "errors",
+    "compiling",
     "checks",
     "canvas",
-    "compiling",
     "bands",
     "factor",
     "matrix",

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from banded.compiling import outside_graphs
 from banded.errors import NonFiniteError
 
 
@@ -70,6 +71,14 @@ def check_operand(name: str, b: object, like: Tensor, shape: torch.Size) -> None
             f"{name}: expected {like.dtype} on {like.device} like the matrix, got {b.dtype} on {b.device}; "
             f"convert it with {name}.to(...)"
         )
+
+
+@outside_graphs
+def concrete(tensor: Tensor) -> Tensor:
+    """What a tensor holds, to be looked at but not computed with: under vmap, of all its problems at once."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
 
 
 def check_function(name: str, f: object) -> None:

@@ -11,3 +11,5 @@ from banded.factor.protocol import Factor as Factor
 from banded.factor.protocol import IndefiniteFactor as IndefiniteFactor
 from banded.factor.protocol import Inertia as Inertia
 from banded.factor.protocol import Solver as Solver
+from banded.factor.refinement import Refined as Refined
+from banded.factor.refinement import refine as refine

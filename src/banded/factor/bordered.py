@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from banded.checks import check_operand
+from banded.checks import check_operand, concrete
 from banded.factor.failures import not_finite, not_positive_definite, overflow, singular
 from banded.factor.protocol import Factor, IndefiniteFactor, Inertia
 
@@ -37,6 +37,7 @@ class BorderedCholesky:
         schur = mirrored(corner - border @ self._inverse)
         _check_finite(schur, border, corner)
         self._factor, info = torch.linalg.cholesky_ex(schur)
+        info = concrete(info)
         failed = info.reshape(-1).nonzero()
         if len(failed):
             number = int(failed[0])
@@ -126,26 +127,28 @@ class BorderedLDL:
         """
         p, m = self._border.shape[-2:]
         check_operand("b", b, self._border, torch.Size((*self._border.shape[:-2], m + p)))
-        zero = (self._eigenvalues.abs() <= self._tiny).reshape(-1, p).any(-1).nonzero()
+        zero = concrete((self._eigenvalues.abs() <= self._tiny).any(-1)).reshape(-1).nonzero()
         if len(zero):
             raise singular(m, int(zero[0]), self._border.shape[:-2])
         vector = b.ndim == self._border.ndim - 1
         if vector:
             b = b[..., None]
         y = self._core.solve(b[..., :m, :])
-        tail: Tensor = torch.linalg.solve(self._schur, b[..., m:, :] - self._border @ y)
+        # linalg.solve in one call drops terms of the derivative of its forward mode (pytorch #192540)
+        tail: Tensor = torch.linalg.lu_solve(*torch.linalg.lu_factor(self._schur), b[..., m:, :] - self._border @ y)
         x = torch.cat([y - self._inverse @ tail, tail], -2)
         return x[..., 0] if vector else x
 
     def slogdet(self) -> tuple[Tensor, Tensor]:
         """Sign and logarithm of the absolute value of det A, `(...)` each; no graph."""
         sign, size = self._core.slogdet()
-        values = self._eigenvalues
+        values = torch.where(self._eigenvalues.abs() <= self._tiny, 0, self._eigenvalues)
         return sign * values.sign().prod(-1), size + values.abs().log().sum(-1)
 
 
 def _check_finite(schur: Tensor, border: Tensor, corner: Tensor) -> None:
     """NaN or inf anywhere in the last rows of A reaches the Schur complement: only then are they searched."""
+    schur, border, corner = concrete(schur), concrete(border), concrete(corner)
     if bool(torch.isfinite(schur).all()):
         return
     p, m = border.shape[-2:]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from banded.checks import check_operand
+from banded.checks import check_operand, concrete
 from banded.factor.cholesky import Cholesky
 from banded.factor.failures import not_positive_definite
 
@@ -54,9 +54,9 @@ class BlockCholesky:
             self._levels.append(level)
         self._last = torch.linalg.cholesky_ex(D).L
         smallest = torch.stack([one.diagonal(dim1=-2, dim2=-1).detach().amin((-2, -1)) for one in self._factors()])
-        failed = (~(smallest > 0).all(0)).reshape(-1).nonzero()  # NaN, too
+        failed = concrete(~(smallest > 0).all(0)).reshape(-1).nonzero()  # NaN, too
         if len(failed):
-            _explain(diagonal, below, n, int(failed[0]))
+            _explain(concrete(diagonal), concrete(below), n, int(failed[0]))
 
     def _factors(self) -> list[Tensor]:
         return [*(level.L for level in self._levels), self._last]

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch._C._functorch import TransformType
 from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 
+from banded.compiling import outside_graphs
+
 Factors = tuple[Tensor, ...]
 
 
@@ -34,14 +36,18 @@ class Method(Protocol):
         ...
 
 
+@outside_graphs
 def factors_of(method: Method, band: Tensor) -> Factors:
     """The factors, under vmap as well."""
     found: Factors = _Factors.apply(method, band)  # type: ignore[no-untyped-call]
     return found
 
 
+@outside_graphs
 def solve(method: Method, band: Tensor, factors: Factors, b: Tensor, *, transposed: bool = False) -> Tensor:
     """X with A x = b for `b` `(..., n, c)`, differentiable in band and b any number of times."""
+    if b.requires_grad and not band.requires_grad:
+        band = band.clone()  # of no use to the derivatives, but autograd refuses them once it has been written into
     x: Tensor = _Solve.apply(method, transposed, band, b, *factors)  # type: ignore[no-untyped-call]
     return x
 

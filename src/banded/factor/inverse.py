@@ -11,18 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from banded import bands
+from banded.compiling import outside_graphs
 from banded.factor.derivatives import differentiable_under_vmap, refuse_nested_forward_mode
 from banded.factor.threads import over_batch
 
 STEP = 1e-100  # relative; its square is nothing beside 1
 
 
+@outside_graphs
 def logdet(band: Tensor, L: Tensor) -> Tensor:
     """Log det A `(...)`, from the band of A and its factor `(..., n, k + 1)`."""
     value: Tensor = _LogDet.apply(band, L)  # type: ignore[no-untyped-call]
     return value
 
 
+@outside_graphs
 def inverse_band(band: Tensor, L: Tensor) -> Tensor:
     """The band `(..., k + 1, n)` of A⁻¹, zero outside the matrix."""
     found: Tensor = _InverseBand.apply(band, L)  # type: ignore[no-untyped-call]
@@ -64,7 +68,8 @@ class _LogDet(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, band: Tensor, _: None) -> Tensor:
         refuse_nested_forward_mode()
-        return (_twice(band) * inverse_band(*ctx.saved_tensors) * band).sum((-2, -1))
+        inside = bands.inside_symmetric(band.shape[-2], band.shape[-1], band.device)
+        return (_twice(band) * inverse_band(*ctx.saved_tensors) * torch.where(inside, band, 0)).sum((-2, -1))
 
     vmap = differentiable_under_vmap(logdet)
 
@@ -106,15 +111,19 @@ class _Moved(torch.autograd.Function):
 
         batch, shape = band.shape[:-2], band.mT.shape
         real, change = band.detach().double(), change.detach().double()
-        sizes = real[..., :1, :].abs().amax((-2, -1), keepdim=True) / change.abs().amax((-2, -1), keepdim=True)
-        step = STEP * torch.where(sizes.isfinite(), sizes, 1)  # no change, no step
+        # of A with a unit diagonal, so that a step that is small beside one pivot is so beside all
+        root = real[..., 0, :, None].rsqrt()
+        scale = bands.symmetric_outer(root, root, band.shape[-2]) / _twice(real)
+        real, change = scale * real, torch.where(scale > 0, scale * change, 0)
+        size = change.abs().amax((-2, -1), keepdim=True)
+        step = STEP / torch.where(size > 0, size, 1)  # no change, no step
         columns = torch.complex(real, step * change).mT.cpu().contiguous().numpy().reshape(-1, *shape[-2:])
         L, found = np.empty_like(columns), np.empty_like(columns)
         info = np.zeros(len(columns), dtype=np.int64)
         over_batch(cholesky_kernels.factor, columns, L, info)
         over_batch(cholesky_kernels.inverse_band, L, found)
         moved = torch.from_numpy(found.imag).reshape(*batch, *shape[-2:]).mT.to(band.device) / step
-        return moved.to(band.dtype)
+        return (scale * moved).to(band.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:

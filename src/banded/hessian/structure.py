@@ -66,7 +66,7 @@ class Structure:
             matrix = Bordered(matrix, border, corner)
         if self.order is None or self.place is None:
             return matrix
-        return Reordered.trusted(matrix, self.order, self.place)
+        return Reordered.trusted(matrix, self.order.to(band.device), self.place.to(band.device))
 
     def __str__(self) -> str:
         words = [f"half-bandwidth {self.bandwidth}"]

@@ -219,6 +219,10 @@ class Banded(Matrix):
             )
         return LU(self._band, self.lower, self.upper)
 
+    def factor(self) -> LU:
+        """The factorisation that `solve` uses: `lu`."""
+        return self.lu()
+
     def solve(self, b: Tensor) -> Tensor:
         """X with A x = b for `b` `(..., n)` or `(..., n, c)`, by LU; differentiable in A and b.
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from banded.canvas import new_figure
-from banded.checks import check_operand
+from banded.checks import check_operand, check_whole
+from banded.factor import Refined, Solver, refine
 from banded.matrix.index import check_slice, is_block, places
 from banded.matrix.pattern import draw
 
@@ -85,13 +86,36 @@ class Matrix(ABC):
         """The matrix without a graph."""
         return self.with_tensors(tuple(one.detach() for one in self.tensors))
 
+    def solve_refined(self, b: Tensor, factor: Solver | None = None, *, steps: int = 3) -> Refined:
+        """X with A x = b, refined by its residual, and that residual.
+
+        Args:
+            b: right-hand side `(..., n)` or sides `(..., n, c)`.
+            factor: of A, or of a matrix near A (regularised, or of the last iteration); A is factored if None.
+            steps: refinements at most; none is kept that does not halve the largest residual.
+
+        Returns:
+            `x`, `residual` b - A x, and how many `steps` were kept.
+
+        Raises:
+            ValueError: as `solve`, and if `steps` is negative.
+        """
+        check_whole("steps", steps)
+        if steps < 0:
+            raise ValueError(f"steps: expected 0 or more, got {steps}")
+        return refine(lambda x: self @ x, self.factor() if factor is None else factor, b, steps)
+
+    @abstractmethod
+    def factor(self) -> Solver:
+        """The factorisation that `solve` uses."""
+
     def to_dense(self) -> Tensor:
         """`(..., m, n)`, zeros included."""
         m, n = self.shape[-2:]
         return self._entries(torch.arange(m, device=self.device)[:, None], torch.arange(n, device=self.device))
 
     def to_sparse(self) -> Tensor:
-        """A sparse tensor `(..., m, n)` in coordinate format; stored zeros stay. Differentiable."""
+        """A sparse tensor `(..., m, n)` in coordinate format; stored zeros stay. Differentiable once."""
         i, j = self._pattern()
         indices, values = torch.stack([i, j]), self._entries(i, j)
         if self.batch_shape:

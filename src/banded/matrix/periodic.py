@@ -11,7 +11,7 @@ from banded.checks import check_bandwidth
 from banded.factor import LDL, BorderedCholesky, BorderedLDL, Cholesky, Factor
 from banded.matrix.bordered import Bordered
 from banded.matrix.pattern import BAND, CORNERS
-from banded.matrix.symmetric import OneBand
+from banded.matrix.symmetric import OneBand, Symmetric
 from banded.matrix.symmetric_banded import SymmetricBanded, check_band, check_square
 
 
@@ -113,9 +113,11 @@ class Periodic(OneBand):
         i = (j + torch.arange(self.bandwidth + 1, device=self.device)[:, None]) % self.n
         return self.with_tensors((whole._entries(i, j),))
 
-    def _block(self, first: int, end: int) -> SymmetricBanded:
+    def _block(self, first: int, end: int) -> Symmetric:
         n, size = self.n, end - first
-        if size > n - self.bandwidth and size < n:
+        if size == n:
+            return self
+        if size > n - self.bandwidth:
             raise IndexError(
                 f"index: expected a block of at most n - k = {n - self.bandwidth} rows, which is a band, got {size}, "
                 "whose corners are not zero; H.to_dense()[...] takes any other"

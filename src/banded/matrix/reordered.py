@@ -43,6 +43,7 @@ class Reordered(Symmetric):
             raise ValueError(
                 f"order: expected each of 0..{inner.n - 1} once, got {order}; scores.argsort() is such an order"
             )
+        order = order.to(inner.device)
         self._set(inner, order, order.argsort())
 
     @classmethod
@@ -53,7 +54,7 @@ class Reordered(Symmetric):
         return matrix
 
     def _set(self, inner: Symmetric, order: Tensor, place: Tensor) -> None:
-        self.inner, self.order, self.place = inner, order.to(inner.device), place.to(inner.device)
+        self.inner, self.order, self.place = inner, order, place
 
     @property
     def band(self) -> Tensor:
@@ -76,7 +77,9 @@ class Reordered(Symmetric):
 
     def with_tensors(self, tensors: tuple[Any, ...]) -> Reordered:
         """The same structure and order with other entries, without a check."""
-        return Reordered.trusted(self.inner.with_tensors(tensors), self.order, self.place)
+        device = getattr(tensors[0], "device", self.order.device)  # what pytrees put there need not be tensors
+        order, place = (one if one.device == device else one.to(device) for one in (self.order, self.place))
+        return Reordered.trusted(self.inner.with_tensors(tensors), order, place)
 
     def is_like(self, other: Matrix) -> bool:
         """Whether both have one order, and one structure in it."""

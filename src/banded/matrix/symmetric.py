@@ -111,6 +111,10 @@ class Symmetric(Matrix):
             NonFiniteError: if an entry is NaN or infinite.
         """
 
+    def factor(self) -> Factor:
+        """The factorisation that `solve` uses: `cholesky`."""
+        return self.cholesky()
+
     def solve(self, b: Tensor) -> Tensor:
         """X with A x = b for `b` `(..., n)` or `(..., n, m)`, by Cholesky; differentiable in A and b.
 
