@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 from torch._C._functorch import TransformType
 from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
+from torch.autograd import forward_ad
 
 from banded.compiling import outside_graphs
+from banded.factor.batched_gradients import each_at_once, is_batched
 
 Factors = tuple[Tensor, ...]
 
@@ -39,6 +41,8 @@ class Method(Protocol):
 @outside_graphs
 def factors_of(method: Method, band: Tensor) -> Factors:
     """The factors, under vmap as well."""
+    if not _is_recorded(band):
+        return method.factor(band)
     found: Factors = _Factors.apply(method, band)  # type: ignore[no-untyped-call]
     return found
 
@@ -46,10 +50,26 @@ def factors_of(method: Method, band: Tensor) -> Factors:
 @outside_graphs
 def solve(method: Method, band: Tensor, factors: Factors, b: Tensor, *, transposed: bool = False) -> Tensor:
     """X with A x = b for `b` `(..., n, c)`, differentiable in band and b any number of times."""
-    if b.requires_grad and not band.requires_grad:
-        band = band.clone()  # of no use to the derivatives, but autograd refuses them once it has been written into
+    if is_batched(b):
+        return each_at_once(lambda b: _of_many(method, band, factors, b, 0, transposed=transposed).movedim(-1, 0), b)
+    if not _is_recorded(band, b):
+        return method.substitute(factors, b, transposed)
     x: Tensor = _Solve.apply(method, transposed, band, b, *factors)  # type: ignore[no-untyped-call]
     return x
+
+
+def _of_many(method: Method, band: Tensor, factors: Factors, b: Tensor, dim: int, *, transposed: bool) -> Tensor:
+    """Right-hand sides from several problems of one matrix, along `dim`; their solutions, along the last."""
+    together = b.movedim(dim, -1)
+    x = solve(method, band, factors, together.flatten(-2), transposed=transposed)
+    return x.reshape(together.shape)
+
+
+def _is_recorded(*tensors: Tensor) -> bool:
+    """Whether a graph is made or functions are transformed: else the detour through autograd is spared."""
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return True
+    return torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
 
 
 def in_front(info: Any, in_dims: Sequence[int | None], tensors: Sequence[Any]) -> list[Tensor]:
@@ -104,6 +124,8 @@ class _Solve(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.method, ctx.transposed, band, _, *factors = inputs
         ctx.count = len(factors)
+        if not ctx.needs_input_grad[2]:
+            band = factors[0]  # autograd refuses what has been written into since, of use or not
         ctx.save_for_backward(band, output, *factors)
         ctx.save_for_forward(band, output, *factors)
 
@@ -130,9 +152,8 @@ class _Solve(torch.autograd.Function):
         band, b, *factors = tensors
         dims = in_dims[2:]
         if all(dim is None for i, dim in enumerate(dims) if i != 1):  # one matrix: more right-hand sides
-            together = b.movedim(dims[1], -1)
-            x = solve(method, band, tuple(factors), together.flatten(-2), transposed=transposed)
-            return x.reshape(*x.shape[:-1], *together.shape[-2:]), x.ndim
+            x = _of_many(method, band, tuple(factors), b, dims[1], transposed=transposed)
+            return x, x.ndim - 1
         band, b, *factors = in_front(info, dims, tensors)
         return solve(method, band, tuple(factors), b, transposed=transposed), 0
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from banded import bands
 from banded.compiling import outside_graphs
+from banded.factor.batched_gradients import each_at_once, is_batched
 from banded.factor.derivatives import differentiable_under_vmap, refuse_nested_forward_mode
 from banded.factor.threads import over_batch
 
@@ -47,7 +48,8 @@ def takahashi(L: Tensor) -> Tensor:
     batch = L.detach().cpu().contiguous().numpy().reshape(-1, *L.shape[-2:])
     found = np.empty_like(batch)
     over_batch(cholesky_kernels.inverse_band, batch, found)
-    return torch.from_numpy(found).reshape(L.shape).mT.to(L.device)
+    # not a view: forward mode outside torch.func fails for views whose tangent has another layout
+    return torch.from_numpy(found).reshape(L.shape).mT.contiguous().to(L.device)
 
 
 class _LogDet(torch.autograd.Function):
@@ -100,6 +102,8 @@ class _InverseBand(torch.autograd.Function):
 
 def _moved(band: Tensor, change: Tensor) -> Tensor:
     """-A⁻¹ E A⁻¹ on the band, for the symmetric E with the band `change`."""
+    if is_batched(change):
+        return each_at_once(lambda change: _moved(band.expand_as(change), change), change)
     moved: Tensor = _Moved.apply(band, change)  # type: ignore[no-untyped-call]
     return moved
 
