@@ -41,6 +41,15 @@ def test_the_cookbook_cooks(capsys: pytest.CaptureFixture[str]) -> None:
     assert scope["swing"].x[-1, 0] == pytest.approx(torch.pi, abs=1e-7)
 
 
+def test_the_page_of_linear_algebra_runs() -> None:
+    scope = run("docs/linear-algebra.md")
+    dense = scope["A"].to_dense()
+    torch.testing.assert_close(scope["x"], torch.linalg.solve(dense, scope["b"]))
+    negative = int((torch.linalg.eigvalsh(dense) < 2).sum())
+    assert scope["A"].add_diagonal(-2.0).inertia() == (1000 - negative, negative, 0)
+    assert (scope["J"].congruence(scope["b"]) + 2 * scope["A"]).bandwidth == 3
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page

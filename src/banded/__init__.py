@@ -16,7 +16,16 @@ from banded.errors import (
     SingularError,
 )
 from banded.hessian import Plan, Report, hessian, plan, verify
-from banded.matrix import Banded, BlockTridiagonal, Bordered, Periodic, Reordered, SymmetricBanded
+from banded.matrix import (
+    Banded,
+    BlockTridiagonal,
+    Bordered,
+    Matrix,
+    Periodic,
+    Reordered,
+    Symmetric,
+    SymmetricBanded,
+)
 from banded.optimize import Record, Result, Status, minimize
 from banded.problems import Problem
 
@@ -29,6 +38,7 @@ __all__ = [
     "BlockTridiagonal",
     "Bordered",
     "FileFormatError",
+    "Matrix",
     "NonFiniteError",
     "NotPositiveDefiniteError",
     "Periodic",
@@ -41,6 +51,7 @@ __all__ = [
     "Result",
     "SingularError",
     "Status",
+    "Symmetric",
     "SymmetricBanded",
     "hessian",
     "minimize",

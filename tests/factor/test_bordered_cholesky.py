@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from references import near
 from torch import Tensor
 
 import oracles
@@ -42,12 +43,44 @@ def test_matches_numpy_whatever_lies_above_the_diagonal_of_the_corner(p: int, co
 
 
 @pytest.mark.parametrize("batch", [(), (2,)])
-def test_logdet_is_differentiable_in_border_and_corner(batch: tuple[int, ...]) -> None:
-    band, *around = parts(batch)
-    around = [part.requires_grad_() for part in around]
-    assert torch.autograd.gradcheck(lambda *around: factor(band, *around).logdet(), around)
-    with pytest.raises(ValueError, match="detach its band"):
-        factor(band.requires_grad_(), *around).logdet()
+def test_logdet_is_differentiable_twice_in_all_parts(batch: tuple[int, ...]) -> None:
+    one = [part.nan_to_num().requires_grad_() for part in parts(batch, 3)]
+    assert torch.autograd.gradcheck(lambda *one: factor(*one).logdet(), one)
+    assert torch.autograd.gradgradcheck(lambda *one: factor(*one).logdet(), one, fast_mode=True)
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (2, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_blocks_of_the_inverse(batch: tuple[int, ...], dtype: torch.dtype) -> None:
+    one = parts(batch)
+    V, S = factor(*(part.to(dtype) for part in one)).inverse()
+    m, p = V.shape[-2:]
+    assert V.dtype == S.dtype == dtype
+    assert S.shape == (*batch, p, p)
+    for number in np.ndindex(batch):
+        band, border, corner = (part[number] for part in one)
+        A = dense(band, border, corner)
+        inverse = np.linalg.inv(A)
+        rtol = 1e-3 if dtype == torch.float32 else 1e-11
+        near(S[number], inverse[m:, m:], rtol)
+        near(-S[number] @ V[number].mT, inverse[m:, :m], rtol)
+        core = torch.tensor(np.linalg.inv(A[:m, :m]))
+        near(core + (V[number] @ S[number] @ V[number].mT).double(), inverse[:m, :m], rtol)
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_samples_have_the_covariance_of_the_inverse(batch: tuple[int, ...]) -> None:
+    """The empirical covariance of N draws is off by some sqrt(2 / N) of the variances."""
+    draws = 40_000
+    one = parts(batch, 4)
+    x = factor(*one).sample((draws // 4, 4), generator=torch.Generator().manual_seed(0))
+    assert x.shape == (draws // 4, 4, *batch, 6)
+    assert not x.requires_grad
+    x = x.reshape(draws, *batch, 6).movedim(0, -1)
+    for number in np.ndindex(batch):
+        band, border, corner = (part[number] for part in one)
+        expected = np.linalg.inv(dense(band, border, corner))
+        near(x[number] @ x[number].mT / draws, expected, 5 * (2 / draws) ** 0.5)
 
 
 def test_solutions_are_those_of_the_matrix_that_was_factored() -> None:
