@@ -13,6 +13,7 @@ import pytest
 import torch
 from references import definite_batch, dense_general, dense_symmetric, general_band, lower_bands, near
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 
 import oracles
@@ -247,3 +248,20 @@ def test_vmap_over_matrices_with_a_border(name: str) -> None:
     band, b = bands(3), operands(N)
     expected = torch.linalg.inv(dense_symmetric(band)) @ b
     near(vmap(solve, (0, None))(band, b), expected.numpy(), 1e-10)
+
+
+@every_case
+def test_forward_mode_over_backward_outside_torch_func(case: Case) -> None:
+    band, b = case.bands(1)[0], operands(N).requires_grad_()
+    change = torch.randn_like(band)
+
+    def of(band: Tensor) -> Tensor:
+        return torch.autograd.grad(case.solve(band, b).sin().sum(), b)[0]
+
+    modes: Any = forward_ad  # without types
+    with modes.dual_level():
+        found = modes.unpack_dual(of(modes.make_dual(band, change))).tangent
+    step = 1e-6
+    torch.testing.assert_close(
+        found, (of(band + step * change) - of(band - step * change)) / (2 * step), rtol=1e-6, atol=1e-7
+    )

@@ -67,9 +67,12 @@ def _of_many(method: Method, band: Tensor, factors: Factors, b: Tensor, dim: int
 
 def _is_recorded(*tensors: Tensor) -> bool:
     """Whether a graph is made or functions are transformed: else the detour through autograd is spared."""
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-        return True
-    return torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
+    return _is_transformed() or (torch.is_grad_enabled() and any(one.requires_grad for one in tensors))
+
+
+def _is_transformed() -> bool:
+    """Whether torch.func or forward mode may want derivatives that no tensor shows."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def in_front(info: Any, in_dims: Sequence[int | None], tensors: Sequence[Any]) -> list[Tensor]:
@@ -124,7 +127,7 @@ class _Solve(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.method, ctx.transposed, band, _, *factors = inputs
         ctx.count = len(factors)
-        if not ctx.needs_input_grad[2]:
+        if not ctx.needs_input_grad[2] and not _is_transformed():
             band = factors[0]  # autograd refuses what has been written into since, of use or not
         ctx.save_for_backward(band, output, *factors)
         ctx.save_for_forward(band, output, *factors)

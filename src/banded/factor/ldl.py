@@ -43,7 +43,7 @@ class LDL:
     def inertia(self) -> Inertia:
         """How many eigenvalues are positive, negative and zero."""
         counts = self._factors[-1][..., :3]
-        if counts.ndim > 1:
+        if counts.ndim > 1 or torch._C._functorch.is_functorch_wrapped_tensor(counts):
             return Inertia(*counts.unbind(-1))
         return Inertia(*counts.tolist())
 
