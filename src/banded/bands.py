@@ -21,6 +21,14 @@ def inside_general(lower: int, upper: int, m: int, n: int, device: torch.device)
     return (i >= 0) & (i < m)
 
 
+def _add_product(y: Tensor, a: Tensor, b: Tensor) -> None:
+    """Y += a b, in one pass where PyTorch has the rule for it."""
+    if torch._C._are_functorch_transforms_active():
+        y.add_(a * b)
+    else:
+        y.addcmul_(a, b)
+
+
 def symmetric_times(band: Tensor, x: Tensor) -> Tensor:
     """A x for `x` `(..., n, c)`."""
     n = band.shape[-1]
@@ -28,8 +36,8 @@ def symmetric_times(band: Tensor, x: Tensor) -> Tensor:
     for d in range(1, band.shape[-2]):
         m = n - d
         entries = band[..., d, :m, None]
-        y.narrow(-2, d, m).add_(entries * x.narrow(-2, 0, m))
-        y.narrow(-2, 0, m).add_(entries * x.narrow(-2, d, m))
+        _add_product(y.narrow(-2, d, m), entries, x.narrow(-2, 0, m))
+        _add_product(y.narrow(-2, 0, m), entries, x.narrow(-2, d, m))
     return y
 
 
@@ -70,7 +78,7 @@ def general_times(band: Tensor, upper: int, m: int, x: Tensor) -> Tensor:
         j, count = _columns(offset, m, n)
         if count:
             entries = band[..., row, j : j + count, None]
-            y.narrow(-2, j + offset, count).add_(entries * x.narrow(-2, j, count))
+            _add_product(y.narrow(-2, j + offset, count), entries, x.narrow(-2, j, count))
     return y
 
 
@@ -121,5 +129,5 @@ def multiply(a: Tensor, upper_a: int, b: Tensor, upper_b: int, lower: int, upper
             continue
         entries = a[..., first - t + upper_a : last - t + upper_a + 1, j + t : j + t + count]
         shown = product[..., first + upper : last + upper + 1, j : j + count]
-        shown.add_(entries * b[..., row, None, j : j + count])
+        _add_product(shown, entries, b[..., row, None, j : j + count])
     return product

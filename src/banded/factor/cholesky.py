@@ -94,20 +94,15 @@ class _Method:
     rows: int
 
     def factor(self, band: Tensor) -> derivatives.Factors:
-        columns = band.mT.cpu().reshape(-1, *band.mT.shape[-2:])
+        columns = band.detach().mT.cpu().reshape(-1, *band.mT.shape[-2:])
         if _is_lapacks(columns):
             # LAPACK pb with uplo='L': columns are in its order already
             L, number = _FACTOR[band.dtype](columns[0].mT.numpy(), lower=1)
             whole, info = L.T[None], np.array([number])
         else:
-            from banded.factor import cholesky_kernels  # as above
-
-            source = columns.contiguous().numpy()
-            whole = np.empty_like(source) if columns.is_contiguous() else source  # a copy may be written into
-            info = np.zeros(len(source), dtype=np.int64)
-            over_batch(cholesky_kernels.factor, source, whole, info)
+            whole, info = _factored(columns)
         _check(whole, info, columns, band.shape[:-2])
-        return (torch.from_numpy(whole).reshape(band.mT.shape).to(band.device),)
+        return (torch.from_numpy(whole.reshape(band.mT.shape)).to(band.device),)
 
     def substitute(self, factors: derivatives.Factors, b: Tensor, transposed: bool) -> Tensor:
         (L,) = factors
@@ -130,6 +125,41 @@ def _is_lapacks(columns: Tensor) -> bool:
     """Whether a batch `(..., n, k + 1)` is one matrix that is small or wide."""
     n, rows = columns.shape[-2:]
     return columns.numel() == n * rows and (n * rows < LARGE or rows > WIDE)
+
+
+def _factored(columns: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Factors of a batch `(B, n, k + 1)` by our kernels, and what they tell."""
+    from banded.factor import cholesky_kernels  # as above
+
+    source, as_bands = _in_order(columns)
+    L, info = np.empty(columns.shape, source.dtype), np.zeros(len(columns), dtype=np.int64)
+    over_batch(cholesky_kernels.factor_bands if as_bands else cholesky_kernels.factor, source, L, info)
+    return L, info
+
+
+def solve_without_factors(band: Tensor, b: Tensor) -> Tensor | None:
+    """X with A x = b `(..., n, c)` for a batch, while each factor is in the cache; None where that is no way.
+
+    It is not for one matrix, graphs and transformations, other devices, and failures, which factoring explains.
+    """
+    columns = band.mT.reshape(-1, *band.mT.shape[-2:])
+    if len(columns) < 2 or band.device.type != "cpu" or derivatives.is_recorded(band, b):
+        return None
+    from banded.factor import cholesky_kernels  # as above
+
+    source, as_bands = _in_order(columns)
+    sides = b.contiguous().numpy().reshape(len(columns), *b.shape[-2:])
+    x, info = np.empty_like(sides), np.zeros(len(columns), dtype=np.int64)
+    kernel = cholesky_kernels.solve_bands_at_once if as_bands else cholesky_kernels.solve_at_once
+    over_batch(kernel, source, sides, x, info)
+    good = not info.any() and bool(np.isfinite(x).all())
+    return torch.from_numpy(x.reshape(b.shape)) if good else None
+
+
+def _in_order(columns: Tensor) -> tuple[np.ndarray, bool]:
+    """A batch `(B, n, k + 1)` as it lies in memory, and whether that is `(B, k + 1, n)`."""
+    as_bands = columns.mT.is_contiguous() and not columns.is_contiguous()
+    return (columns.mT if as_bands else columns.contiguous()).numpy(), as_bands
 
 
 def _on_columns(kernel: Callable[..., None], L: Tensor, b: Tensor) -> Tensor:

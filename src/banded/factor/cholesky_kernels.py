@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from banded.factor.jit import exact, fast
 
 Array = NDArray[np.inexact]
+SQUARE = 20  # up to this k + 1, half of a window takes less time than all of it
 NARROW = 14  # up to this k + 1, scalar substitution beats SIMD (store forwarding)
 
 
@@ -147,8 +148,35 @@ def _backward_rows(L: Array, x: Array) -> None:
 
 
 @fast
-def _inverse_one(L: Array, s: Array) -> None:
-    """Takahashi, Fagan & Chen (1973); the k + 1 by k + 1 window is dense, indices cyclic."""
+def _inverse_narrow(L: Array, s: Array) -> None:
+    """Takahashi, Fagan & Chen (1973): each entry that is there already is used for two."""
+    n, w = L.shape
+    one, zero = L.dtype.type(1), L.dtype.type(0)
+    v, x = np.empty(w, L.dtype), np.empty(w, L.dtype)
+    for j in range(n - 1, -1, -1):
+        m = min(w, n - j)
+        inv = one / L[j, 0]
+        for d in range(1, m):
+            v[d] = L[j, d] * inv
+            x[d] = zero
+        for c in range(1, m):
+            here = s[j + c, 0] * v[c]
+            for i in range(1, m - c):
+                x[c + i] -= v[c] * s[j + c, i]
+                here += v[c + i] * s[j + c, i]
+            x[c] -= here
+        t = inv * inv
+        for d in range(1, m):
+            s[j, d] = x[d]
+            t -= x[d] * v[d]
+        s[j, 0] = t
+        for d in range(m, w):
+            s[j, d] = zero
+
+
+@fast
+def _inverse_wide(L: Array, s: Array) -> None:
+    """The same with a dense k + 1 by k + 1 window, whose indices are cyclic: more work, in longer loops."""
     n, w = L.shape
     one, zero = L.dtype.type(1), L.dtype.type(0)
     v, x = np.empty(w, L.dtype), np.empty(w, L.dtype)
@@ -181,6 +209,24 @@ def factor(a: Array, L: Array, info: Array) -> None:
     """A = L L^T of every matrix; info is 0, or 1 + the first row whose pivot is not > 0."""
     for b in range(a.shape[0]):
         info[b] = _factor_one(a[b], L[b])
+
+
+@exact
+def factor_bands(bands: Array, L: Array, info: Array) -> None:
+    """The same from bands (B, k + 1, n), turned one by one while they are in the cache."""
+    for b in range(bands.shape[0]):
+        _turn(bands[b], L[b])
+        info[b] = _factor_one(L[b], L[b])
+
+
+@exact
+def _turn(band: Array, columns: Array) -> None:
+    """Columns = band^T, in pieces."""
+    w, n = band.shape
+    for start in range(0, n, 512):
+        for d in range(w):
+            for j in range(start, min(start + 512, n)):
+                columns[j, d] = band[d, j]
 
 
 @exact
@@ -235,7 +281,33 @@ def solve(L: Array, b: Array, x: Array) -> None:
 
 
 @exact
+def solve_at_once(a: Array, b: Array, x: Array, info: Array) -> None:
+    """Factor and solve for every matrix, without keeping the factors: all of one stays in the cache."""
+    L = np.empty(a.shape[1:], a.dtype)
+    for i in range(a.shape[0]):
+        info[i] = _factor_one(a[i], L)
+        x[i] = b[i]
+        _forward_one(L, x[i])
+        _backward_one(L, x[i])
+
+
+@exact
+def solve_bands_at_once(bands: Array, b: Array, x: Array, info: Array) -> None:
+    """The same from bands (B, k + 1, n)."""
+    L = np.empty((bands.shape[2], bands.shape[1]), bands.dtype)
+    for i in range(bands.shape[0]):
+        _turn(bands[i], L)
+        info[i] = _factor_one(L, L)
+        x[i] = b[i]
+        _forward_one(L, x[i])
+        _backward_one(L, x[i])
+
+
+@exact
 def inverse_band(L: Array, s: Array) -> None:
     """s[b, j, d] = (A^-1)[j + d, j] for every matrix, from its Cholesky factor."""
     for b in range(L.shape[0]):
-        _inverse_one(L[b], s[b])
+        if L.shape[2] > SQUARE:
+            _inverse_wide(L[b], s[b])
+        else:
+            _inverse_narrow(L[b], s[b])

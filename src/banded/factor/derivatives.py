@@ -41,7 +41,7 @@ class Method(Protocol):
 @outside_graphs
 def factors_of(method: Method, band: Tensor) -> Factors:
     """The factors, under vmap as well."""
-    if not _is_recorded(band):
+    if not is_recorded(band):
         return method.factor(band)
     found: Factors = _Factors.apply(method, band)  # type: ignore[no-untyped-call]
     return found
@@ -52,7 +52,7 @@ def solve(method: Method, band: Tensor, factors: Factors, b: Tensor, *, transpos
     """X with A x = b for `b` `(..., n, c)`, differentiable in band and b any number of times."""
     if is_batched(b):
         return each_at_once(lambda b: _of_many(method, band, factors, b, 0, transposed=transposed).movedim(-1, 0), b)
-    if not _is_recorded(band, b):
+    if not is_recorded(band, b):
         return method.substitute(factors, b, transposed)
     x: Tensor = _Solve.apply(method, transposed, band, b, *factors)  # type: ignore[no-untyped-call]
     return x
@@ -65,7 +65,7 @@ def _of_many(method: Method, band: Tensor, factors: Factors, b: Tensor, dim: int
     return x.reshape(together.shape)
 
 
-def _is_recorded(*tensors: Tensor) -> bool:
+def is_recorded(*tensors: Tensor) -> bool:
     """Whether a graph is made or functions are transformed: else the detour through autograd is spared."""
     return _is_transformed() or (torch.is_grad_enabled() and any(one.requires_grad for one in tensors))
 

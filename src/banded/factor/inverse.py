@@ -45,11 +45,12 @@ def takahashi(L: Tensor) -> Tensor:
     """The band of A⁻¹ from L `(..., n, k + 1)` (Takahashi, Fagan & Chen 1973; Erisman & Tinney 1975)."""
     from banded.factor import cholesky_kernels  # numba takes half a second to load
 
-    batch = L.detach().cpu().contiguous().numpy().reshape(-1, *L.shape[-2:])
-    found = np.empty_like(batch)
-    over_batch(cholesky_kernels.inverse_band, batch, found)
-    # not a view: forward mode outside torch.func fails for views whose tangent has another layout
-    return torch.from_numpy(found).reshape(L.shape).mT.contiguous().to(L.device)
+    source = L.detach().cpu().contiguous().numpy()
+    found = np.empty_like(source)
+    batch = (int(np.prod(L.shape[:-2])), *L.shape[-2:])
+    over_batch(cholesky_kernels.inverse_band, source.reshape(batch), found.reshape(batch))
+    # transposed by NumPy: forward mode outside torch.func fails for what PyTorch takes for a view
+    return torch.from_numpy(found.swapaxes(-1, -2)).to(L.device)
 
 
 class _LogDet(torch.autograd.Function):
@@ -65,7 +66,7 @@ class _LogDet(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
         band, L = ctx.saved_tensors
-        return gradients[0][..., None, None] * _twice(band) * inverse_band(band, L), None
+        return (gradients[0][..., None, None] * _twice(band)) * inverse_band(band, L), None
 
     @staticmethod
     def jvp(ctx: Any, band: Tensor, _: None) -> Tensor:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -14,9 +13,12 @@ from banded.bands import both_triangles, general_times, inside_general, multiply
 from banded.checks import check_whole
 from banded.factor import LU
 from banded.matrix.base import Matrix
-from banded.matrix.convert import array, check_width, entries, tensor
+from banded.matrix.convert import array, check_width, diagonals, entries, tensor
 from banded.matrix.pattern import BAND
 from banded.matrix.symmetric_banded import SymmetricBanded, check_band
+
+if TYPE_CHECKING:
+    from scipy.sparse import dia_array
 
 
 class Banded(Matrix):
@@ -113,7 +115,7 @@ class Banded(Matrix):
         check_width("upper", above, up)
         return cls(values.new_zeros(low + up + 1, n).index_put((up + i - j, j), values), low, up, m)
 
-    def to_dia(self) -> scipy.sparse.dia_array:
+    def to_dia(self) -> dia_array:
         """A SciPy matrix by diagonals; of one matrix, not of a batch.
 
         Raises:
@@ -123,8 +125,7 @@ class Banded(Matrix):
             raise ValueError(
                 f"expected one matrix, got a batch of shape {tuple(self.batch_shape)}; convert them one by one"
             )
-        offsets = np.arange(self.upper, -self.lower - 1, -1)
-        return scipy.sparse.dia_array((array(self.cleaned().band), offsets), shape=tuple(self.shape))
+        return diagonals(self.cleaned().band, self.upper, (self.rows, self.shape[-1]))
 
     @property
     def band(self) -> Tensor:

@@ -1,13 +1,17 @@
 """From and to the forms of SciPy, LAPACK and sparse tensors."""
 
-from typing import Any, TypeAlias
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
 
 from banded.errors import BandwidthError
+
+if TYPE_CHECKING:
+    from scipy.sparse import dia_array
 
 ASYMMETRY = 100  # eps of the largest entry by which the two triangles of a symmetric matrix may differ
 Entries: TypeAlias = tuple[Tensor, Tensor, Tensor, tuple[int, int]]
@@ -40,12 +44,14 @@ def entries(matrix: Any) -> Entries:
             raise ValueError(f"matrix: expected one sparse matrix (m, n), got shape {tuple(found.shape)}")
         i, j = found.indices()
         return i, j, tensor("matrix", found.values()), (found.shape[0], found.shape[1])
-    if not scipy.sparse.issparse(matrix):
+    from scipy import sparse  # which takes a quarter of a second to load
+
+    if not sparse.issparse(matrix):
         raise TypeError(
             f"matrix: expected a sparse matrix of SciPy or a sparse tensor, got {type(matrix).__name__}; "
             "from_dense takes a full one, from_scipy the array that solve_banded takes"
         )
-    coo = scipy.sparse.coo_array(matrix)
+    coo = sparse.coo_array(matrix)
     coo.sum_duplicates()
     i, j = (torch.as_tensor(np.asarray(one), dtype=torch.long) for one in (coo.row, coo.col))
     return i, j, tensor("matrix", coo.data), (int(coo.shape[0]), int(coo.shape[1]))
@@ -59,7 +65,9 @@ def check_symmetric(i: Tensor, j: Tensor, values: Tensor, n: int) -> None:
     """
     if not len(values):
         return
-    one = scipy.sparse.coo_array((array(values), (array(i), array(j))), shape=(n, n)).tocsr()
+    from scipy import sparse  # as above
+
+    one = sparse.coo_array((array(values), (array(i), array(j))), shape=(n, n)).tocsr()
     apart = float(abs(one - one.T).max())
     if not apart <= ASYMMETRY * torch.finfo(values.dtype).eps * float(values.abs().max()):
         raise ValueError(
@@ -77,3 +85,10 @@ def check_width(name: str, needed: int, given: int) -> None:
             bandwidth=given,
             needed=needed,
         )
+
+
+def diagonals(band: Tensor, upper: int, shape: tuple[int, int]) -> dia_array:
+    """A SciPy matrix by diagonals, from a general band with zeros outside the matrix."""
+    from scipy import sparse  # as above
+
+    return sparse.dia_array((array(band), upper - np.arange(band.shape[-2])), shape=shape)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from banded.bands import inside_symmetric, symmetric_times
-from banded.checks import check_bandwidth
-from banded.factor import LDL, BlockCholesky, Cholesky
+from banded.checks import check_bandwidth, check_operand
+from banded.factor import LDL, BlockCholesky, Cholesky, solve_without_factors
 from banded.matrix.base import Matrix
 from banded.matrix.convert import array, check_symmetric, check_width, entries, tensor
 from banded.matrix.pattern import BAND
 from banded.matrix.symmetric import OneBand
+
+if TYPE_CHECKING:
+    from scipy.sparse import dia_array
 
 
 class SymmetricBanded(OneBand):
@@ -114,7 +116,7 @@ class SymmetricBanded(OneBand):
         band = values.new_zeros(k + 1, n)
         return cls(band.index_put(((i - j)[below], j[below]), values[below]))
 
-    def to_dia(self) -> scipy.sparse.dia_array:
+    def to_dia(self) -> dia_array:
         """A SciPy matrix by diagonals, both triangles; of one matrix, not of a batch.
 
         Raises:
@@ -141,6 +143,22 @@ class SymmetricBanded(OneBand):
         from banded.matrix.block_tridiagonal import BlockTridiagonal  # which builds on this type
 
         return BlockTridiagonal.from_banded(self).cholesky()
+
+    def solve(self, b: Tensor) -> Tensor:
+        """X with A x = b for `b` `(..., n)` or `(..., n, c)`, by Cholesky; differentiable in A and b.
+
+        Raises:
+            NotPositiveDefiniteError: with the row at which the factorisation stops.
+            NonFiniteError: if an entry is NaN or infinite.
+            ValueError: if `b` has another length, batch shape, dtype or device than A.
+        """
+        check_operand("b", b, self._band, self.shape[:-1])
+        if self.batch_shape:
+            vector = b.ndim == self._band.ndim - 1
+            x = solve_without_factors(self._band, b[..., None] if vector else b)
+            if x is not None:
+                return x[..., 0] if vector else x
+        return self.cholesky().solve(b)
 
     def ldl(self) -> LDL:
         """Factor A = L D Lᵀ once, indefinite as it may be: to solve with it often, and for its inertia.
