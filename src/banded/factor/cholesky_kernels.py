@@ -8,9 +8,10 @@ float32, float64, and complex128, without conjugates, for derivatives by complex
 import numpy as np
 from numpy.typing import NDArray
 
-from banded.factor.jit import exact, fast
+from banded.factor.jit import compiled, exact, fast
 
 Array = NDArray[np.inexact]
+allocating = compiled("contract", "nsz", "reassoc")
 SQUARE = 20  # up to this k + 1, half of a window takes less time than all of it
 NARROW = 14  # up to this k + 1, scalar substitution beats SIMD (store forwarding)
 
@@ -147,7 +148,7 @@ def _backward_rows(L: Array, x: Array) -> None:
             x[j, i] *= f
 
 
-@fast
+@allocating
 def _inverse_narrow(L: Array, s: Array) -> None:
     """Takahashi, Fagan & Chen (1973): each entry that is there already is used for two."""
     n, w = L.shape
@@ -174,7 +175,7 @@ def _inverse_narrow(L: Array, s: Array) -> None:
             s[j, d] = zero
 
 
-@fast
+@allocating
 def _inverse_wide(L: Array, s: Array) -> None:
     """The same with a dense k + 1 by k + 1 window, whose indices are cyclic: more work, in longer loops."""
     n, w = L.shape
@@ -255,7 +256,7 @@ def _backward_one(L: Array, x: Array) -> None:
         _backward_narrow(L, x.reshape(x.size))
 
 
-@exact
+@allocating
 def forward(L: Array, b: Array, x: Array) -> None:
     """L x = b for every matrix, b and x (B, n, m)."""
     for i in range(L.shape[0]):
@@ -263,7 +264,7 @@ def forward(L: Array, b: Array, x: Array) -> None:
         _forward_one(L[i], x[i])
 
 
-@exact
+@allocating
 def backward(L: Array, b: Array, x: Array) -> None:
     """L^T x = b for every matrix, b and x (B, n, m)."""
     for i in range(L.shape[0]):
@@ -271,7 +272,7 @@ def backward(L: Array, b: Array, x: Array) -> None:
         _backward_one(L[i], x[i])
 
 
-@exact
+@allocating
 def solve(L: Array, b: Array, x: Array) -> None:
     """L L^T x = b for every matrix, b and x (B, n, m)."""
     for i in range(L.shape[0]):
@@ -280,7 +281,7 @@ def solve(L: Array, b: Array, x: Array) -> None:
         _backward_one(L[i], x[i])
 
 
-@exact
+@allocating
 def solve_at_once(a: Array, b: Array, x: Array, info: Array) -> None:
     """Factor and solve for every matrix, without keeping the factors: all of one stays in the cache."""
     L = np.empty(a.shape[1:], a.dtype)
@@ -291,7 +292,7 @@ def solve_at_once(a: Array, b: Array, x: Array, info: Array) -> None:
         _backward_one(L, x[i])
 
 
-@exact
+@allocating
 def solve_bands_at_once(bands: Array, b: Array, x: Array, info: Array) -> None:
     """The same from bands (B, k + 1, n)."""
     L = np.empty((bands.shape[2], bands.shape[1]), bands.dtype)
@@ -303,7 +304,7 @@ def solve_bands_at_once(bands: Array, b: Array, x: Array, info: Array) -> None:
         _backward_one(L, x[i])
 
 
-@exact
+@allocating
 def inverse_band(L: Array, s: Array) -> None:
     """s[b, j, d] = (A^-1)[j + d, j] for every matrix, from its Cholesky factor."""
     for b in range(L.shape[0]):

@@ -19,12 +19,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from banded.factor.jit import compiled, fast_finite
+from banded.factor.jit import compiled, fast_finite, plain
 
 Array: TypeAlias = NDArray[Any]
 Out: TypeAlias = tuple[Array, Array, Array, Array, Array, Array]
-
-plain = compiled()
 
 U = 0.1  # threshold: multipliers stay below 1 / U, except where the diagonal bounds the growth
 POS, NEG, ZERO, FIRST, WIDEST, FORCED, DONE, USED = range(8)  # info: inertia, first zero row (-1), front, counters
@@ -85,7 +83,10 @@ def _tally(d: float, p: int, info: Array) -> None:
 def _one_in_band(L: Array, j: int, m: int, u: float) -> bool:
     """May column j go in place: small multipliers, or growth bounded by the diagonal (so every definite matrix)?"""
     d = abs(L[j, 0])
-    if d >= u * _peak(L[j], 1, m + 1, 0, 0):
+    small = True
+    for i in range(1, m + 1):
+        small &= d >= u * abs(L[j, i])
+    if small:
         return True
     for i in range(1, m + 1):
         if not abs(L[j, i]) <= np.sqrt(d) * np.sqrt(abs(L[j + i, 0])):
@@ -96,16 +97,14 @@ def _one_in_band(L: Array, j: int, m: int, u: float) -> bool:
 @fast_finite
 def _band_one(L: Array, mass: Array, j: int, m: int) -> None:
     """Rank-1 update of the band behind pivot j; row j becomes multipliers."""
-    row = L[j]
-    inv = 1 / row[0]
+    inv = 1 / L[j, 0]
     for i in range(1, m + 1):
-        f = row[i] * inv
-        mass[j + i] += abs(f * row[i])
-        below = L[j + i]
+        f = L[j, i] * inv
+        mass[j + i] += abs(f * L[j, i])
         for c in range(m + 1 - i):
-            below[c] -= f * row[i + c]
+            L[j + i, c] -= f * L[j, i + c]
     for i in range(1, m + 1):
-        row[i] *= inv
+        L[j, i] *= inv
 
 
 @fast_finite
@@ -343,7 +342,7 @@ def _front(
     return int(last) + 1
 
 
-@plain
+@compiled()
 def _factor_one(L: Array, limit: int, u: float, tau: float, out: Out) -> None:
     """Factor one matrix in place."""
     n, k, info = L.shape[0], L.shape[1] - 1, out[5]
@@ -356,7 +355,7 @@ def _factor_one(L: Array, limit: int, u: float, tau: float, out: Out) -> None:
         j = j + done if done else _front(L, mass, j, limit, S, idx, f, u, tau, out)
 
 
-@plain
+@compiled()
 def factor(
     L: Array, thresholds: Array, order: Array, kind: Array, start: Array, rows: Array, vals: Array, info: Array
 ) -> None:

@@ -1,41 +1,81 @@
 """Compiled kernels that solve with the records of `ldl_kernels`."""
 
-from banded.factor.jit import fast_finite
-from banded.factor.ldl_kernels import BAND, BMATE, BPAIR, ONE, PAIR, Array, plain
+from banded.factor.cholesky_kernels import NARROW
+from banded.factor.jit import fast_finite, plain
+from banded.factor.ldl_kernels import BAND, BMATE, BPAIR, ONE, PAIR, Array
 
 
 @fast_finite
-def _push(X: Array, flat: Array, p: int, row: Array, lo: int, hi: int) -> None:
-    """X[p + lo : p + hi] -= row[lo:hi] X[p]."""
-    if X.shape[1] == 1:  # one right-hand side: contiguous along the band
-        x, f, v = flat[p + lo : p + hi], row[lo:hi], X[p, 0]
-        for i in range(x.shape[0]):
-            x[i] -= f[i] * v
-    else:
-        for i in range(lo, hi):
+def _forward(L: Array, order: Array, kind: Array, start: Array, rows: Array, vals: Array, x: Array) -> None:
+    """L x = b in place, one right-hand side."""
+    n, w = L.shape
+    for t in range(n):
+        p = order[t]
+        v = x[p]
+        if kind[t] <= BMATE and w > NARROW:
+            first = 2 if kind[t] == BPAIR else 1
+            z, column = x[p + first : p + w], L[p, first:]
+            for i in range(len(z)):
+                z[i] -= column[i] * v
+        elif kind[t] <= BMATE:
+            for i in range(2 if kind[t] == BPAIR else 1, min(w, n - p)):
+                x[p + i] -= L[p, i] * v
+        for s in range(start[t], start[t + 1]):
+            x[rows[s]] -= vals[s] * v
+
+
+@fast_finite
+def _backward(L: Array, order: Array, kind: Array, start: Array, rows: Array, vals: Array, x: Array) -> None:
+    """L^T x = b in place, one right-hand side."""
+    n, w = L.shape
+    for t in range(n - 1, -1, -1):
+        p = order[t]
+        v = x[p] * 0
+        if kind[t] <= BMATE and w > NARROW:
+            first = 2 if kind[t] == BPAIR else 1
+            z, column = x[p + first : p + w], L[p, first:]
+            for i in range(len(z)):
+                v += column[i] * z[i]
+        elif kind[t] <= BMATE:
+            for i in range(2 if kind[t] == BPAIR else 1, min(w, n - p)):
+                v += L[p, i] * x[p + i]
+        for s in range(start[t], start[t + 1]):
+            v += vals[s] * x[rows[s]]
+        x[p] -= v
+
+
+@fast_finite
+def _forward_rows(L: Array, order: Array, kind: Array, start: Array, rows: Array, vals: Array, X: Array) -> None:
+    """L X = B in place, many right-hand sides."""
+    n, w = L.shape
+    for t in range(n):
+        p = order[t]
+        if kind[t] <= BMATE:
+            for i in range(2 if kind[t] == BPAIR else 1, min(w, n - p)):
+                f = L[p, i]
+                for c in range(X.shape[1]):
+                    X[p + i, c] -= f * X[p, c]
+        for s in range(start[t], start[t + 1]):
+            f, i = vals[s], rows[s]
             for c in range(X.shape[1]):
-                X[p + i, c] -= row[i] * X[p, c]
+                X[i, c] -= f * X[p, c]
 
 
 @fast_finite
-def _pull(X: Array, flat: Array, p: int, row: Array, lo: int, hi: int) -> None:
-    """X[p] -= row[lo:hi] X[p + lo : p + hi]."""
-    if X.shape[1] == 1:
-        x, f, v = flat[p + lo : p + hi], row[lo:hi], X[p, 0] * 0
-        for i in range(x.shape[0]):
-            v += f[i] * x[i]
-        X[p, 0] -= v
-    else:
-        for i in range(lo, hi):
+def _backward_rows(L: Array, order: Array, kind: Array, start: Array, rows: Array, vals: Array, X: Array) -> None:
+    """L^T X = B in place, many right-hand sides."""
+    n, w = L.shape
+    for t in range(n - 1, -1, -1):
+        p = order[t]
+        if kind[t] <= BMATE:
+            for i in range(2 if kind[t] == BPAIR else 1, min(w, n - p)):
+                f = L[p, i]
+                for c in range(X.shape[1]):
+                    X[p, c] -= f * X[p + i, c]
+        for s in range(start[t], start[t + 1]):
+            f, i = vals[s], rows[s]
             for c in range(X.shape[1]):
-                X[p, c] -= row[i] * X[p + i, c]
-
-
-@fast_finite
-def _axpy(X: Array, p: int, f: float, q: int) -> None:
-    """X[p] -= f X[q]."""
-    for c in range(X.shape[1]):
-        X[p, c] -= f * X[q, c]
+                X[p, c] -= f * X[i, c]
 
 
 @plain
@@ -55,26 +95,15 @@ def _diagonal(L: Array, order: Array, kind: Array, X: Array) -> None:
 
 
 @plain
-def _solve_one(L: Array, order: Array, kind: Array, start: Array, rows: Array, vals: Array, X: Array) -> None:
-    """X = A^-1 X, X (n, m) C-contiguous."""
-    n, k, flat = L.shape[0], L.shape[1] - 1, X.ravel()
-    for t in range(n):
-        p = order[t]
-        if kind[t] <= BMATE:
-            _push(X, flat, p, L[p], 2 if kind[t] == BPAIR else 1, min(k, n - 1 - p) + 1)
-        for s in range(start[t], start[t + 1]):
-            _axpy(X, rows[s], vals[s], p)
-    _diagonal(L, order, kind, X)
-    for t in range(n - 1, -1, -1):
-        p = order[t]
-        if kind[t] <= BMATE:
-            _pull(X, flat, p, L[p], 2 if kind[t] == BPAIR else 1, min(k, n - 1 - p) + 1)
-        for s in range(start[t], start[t + 1]):
-            _axpy(X, p, vals[s], rows[s])
-
-
-@plain
 def solve(L: Array, order: Array, kind: Array, start: Array, rows: Array, vals: Array, X: Array) -> None:
-    """X = A^-1 X for every matrix of a batch, X (B, n, m)."""
+    """X = A^-1 X for every matrix of a batch, X (B, n, m), C-contiguous."""
     for i in range(L.shape[0]):
-        _solve_one(L[i], order[i], kind[i], start[i], rows[i], vals[i], X[i])
+        if X.shape[2] == 1:
+            x = X[i].reshape(X.shape[1])
+            _forward(L[i], order[i], kind[i], start[i], rows[i], vals[i], x)
+            _diagonal(L[i], order[i], kind[i], X[i])
+            _backward(L[i], order[i], kind[i], start[i], rows[i], vals[i], x)
+        else:
+            _forward_rows(L[i], order[i], kind[i], start[i], rows[i], vals[i], X[i])
+            _diagonal(L[i], order[i], kind[i], X[i])
+            _backward_rows(L[i], order[i], kind[i], start[i], rows[i], vals[i], X[i])
