@@ -93,6 +93,12 @@ def check_whole(name: str, number: object) -> None:
         raise TypeError(f"{name}: expected a whole number, got {number!r}")
 
 
+def check_type(name: str, one: object, wanted: type) -> None:
+    """`one` must be of a type."""
+    if not isinstance(one, wanted):
+        raise TypeError(f"{name}: expected a {wanted.__name__}, got {type(one).__name__}")
+
+
 def check_bandwidth(bandwidth: object, n: int) -> None:
     """`bandwidth` must be a whole number from 0 to n - 1."""
     check_whole("bandwidth", bandwidth)

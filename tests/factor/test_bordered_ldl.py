@@ -150,3 +150,9 @@ def test_an_entry_that_is_not_finite_is_named(bad: float, part: int, cell: tuple
     one[part][(1, *cell)] = bad
     with pytest.raises(NonFiniteError, match=rf"got A\[{named}\] = {bad} of matrix \[1\] in the batch$"):
         factor(*one)
+
+
+def test_a_core_so_near_to_singular_that_digits_go_is_refused() -> None:
+    core, border, corner = torch.tensor([[1e-16, 2.0, 3.0]]), torch.tensor([[1.0, 2.0, 3.0]]), torch.ones(1, 1)
+    with pytest.raises(SingularError, match="singular"):
+        BorderedLDL(LDL(core.double()), border.double(), corner.double())

@@ -227,3 +227,21 @@ def test_saved_matrices_load_safely(kind: str) -> None:
     torch.save({"H": H}, file)
     file.seek(0)
     assert torch.load(file)["H"] == H.cleaned()
+
+
+@pytest.mark.parametrize("kind", ["periodic", "bordered symmetric", "bordered periodic"])
+def test_derivatives_within_vmap_and_forward(kind: str) -> None:
+    """Where PyTorch's own lu_solve and cholesky_inverse are wrong."""
+    one = twin(kind, 6, 2, 2, (3,), definite=False, seed=5)
+    b = torch.randn(3, one.H.n, dtype=torch.float64)
+    found = torch.func.vmap(torch.func.jacrev(lambda H, b: H.ldl().solve(b), 1))(one.H, b)
+    torch.testing.assert_close(found, torch.linalg.inv(torch.tensor(one.dense)))
+    H = twin(kind, 6, 2, 2).H.cleaned()
+
+    def variances(*tensors: Tensor) -> Tensor:
+        return rebuilt(H, *tensors).inverse_band().diagonal()
+
+    every = tuple(range(len(H.tensors)))
+    forward, backward = (jac(variances, every)(*H.tensors) for jac in (torch.func.jacfwd, torch.func.jacrev))
+    for mine, other in zip(forward, backward, strict=True):
+        torch.testing.assert_close(mine, other)

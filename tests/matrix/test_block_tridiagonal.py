@@ -1,5 +1,7 @@
 """The block-tridiagonal form and cyclic reduction, against dense matrices."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 import oracles
-from banded import BlockTridiagonal, NonFiniteError, NotPositiveDefiniteError, SymmetricBanded
+from banded import Banded, BlockTridiagonal, NonFiniteError, NotPositiveDefiniteError, SymmetricBanded
+from twins import twin
 
 SIZES = [(1, 0), (3, 0), (2, 1), (7, 2), (8, 2), (9, 2), (10, 3), (16, 1), (5, 4), (13, 5), (33, 1)]  # n, k
 DEVICES = [
@@ -136,3 +139,38 @@ def test_what_does_not_fit() -> None:
         BlockTridiagonal.from_banded(pair(7, 2)[0], 1)
     with pytest.raises(IndexError, match="to_banded"):
         BlockTridiagonal(D, E)[:2, :2]
+
+
+def test_edges_of_cyclic_reduction() -> None:
+    one = BlockTridiagonal(torch.tensor([[[2.0]], [[torch.inf]], [[3]]]), torch.ones(2, 1, 1))
+    with pytest.raises(NonFiniteError, match=r"A\[1, 1\] = inf"):
+        one.cholesky()
+    with pytest.raises(NotPositiveDefiniteError) as caught:
+        BlockTridiagonal(-torch.eye(2)[None], torch.zeros(0, 2, 2)).cholesky()
+    assert caught.value.row == 0
+    assert pair(5, 2)[0].solve(torch.ones(5, 0, dtype=torch.float64)).shape == (5, 0)
+    assert BlockTridiagonal.from_banded(pair(5, 2)[0]).solve(torch.ones(5, 0, dtype=torch.float64)).shape == (5, 0)
+    q = torch.randn(3, 3, 7, dtype=torch.float64)
+    dense = torch.func.vmap(
+        lambda b: BlockTridiagonal.from_banded(SymmetricBanded(b).add_diagonal(20.0)).inverse_band().band
+    )
+    expected = [SymmetricBanded(b).add_diagonal(20.0).inverse_band().band for b in q]
+    torch.testing.assert_close(dense(q)[:, :3], torch.stack(expected))
+
+
+def test_forward_derivatives_of_the_inverse() -> None:
+    q = torch.rand(3, 7, dtype=torch.float64)
+
+    def f(q: Tensor) -> Tensor:
+        found: Tensor = BlockTridiagonal.from_banded(SymmetricBanded(q).add_diagonal(6.0)).inverse_band().diagonal()
+        return found
+
+    torch.testing.assert_close(torch.func.jacfwd(f)(q), torch.func.jacrev(f)(q))
+
+
+@pytest.mark.parametrize("kind", ["periodic", "bordered symmetric", "reordered symmetric"])
+def test_other_types_are_not_taken_for_bands(kind: str) -> None:
+    H: Any = twin(kind, 7, 1, 2).H
+    for convert in (BlockTridiagonal.from_banded, Banded.from_symmetric):
+        with pytest.raises(TypeError, match="expected a SymmetricBanded"):
+            convert(H)

@@ -34,7 +34,7 @@ class BorderedCholesky:
         self._core, self._border = core, border.clone()
         self._inverse = core.solve(border.mT.contiguous())  # B⁻¹ Eᵀ, (..., n - p, p)
         # both triangles, which the derivative of LAPACK's factor takes for granted
-        schur = mirrored(corner - border @ self._inverse)
+        schur = mirrored(corner - self._border @ self._inverse)
         _check_finite(schur, border, corner)
         self._factor, info = torch.linalg.cholesky_ex(schur)
         info = concrete(info)
@@ -70,7 +70,9 @@ class BorderedCholesky:
 
         The blocks of A⁻¹ are B⁻¹ + V S⁻¹ Vᵀ, -S⁻¹ Vᵀ and S⁻¹.
         """
-        return self._inverse, torch.cholesky_inverse(self._factor)
+        eye = torch.eye(self._factor.shape[-1], dtype=self._factor.dtype, device=self._factor.device)
+        # not cholesky_inverse, whose forward derivative is wrong (pytorch #196682)
+        return self._inverse, torch.cholesky_solve(eye.expand_as(self._factor), self._factor)
 
     def sample(self, shape: tuple[int, ...] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Draws from N(0, A⁻¹), `(*shape, ..., n)`; without a graph.
@@ -95,7 +97,7 @@ class BorderedLDL:
         corner: C `(..., p, p)`; only its lower triangle is read.
 
     Raises:
-        SingularError: if B is singular, whatever A is.
+        SingularError: if B is singular, or so near to it that S would lose half of the digits, whatever A is.
         NonFiniteError: if an entry of the border or the corner is NaN or infinite.
     """
 
@@ -103,12 +105,16 @@ class BorderedLDL:
         # copies, as above
         self._core, self._border = core, border.clone()
         self._inverse = core.solve(border.mT.contiguous())
-        self._schur = mirrored(corner - border @ self._inverse)
+        self._schur = mirrored(corner - self._border @ self._inverse)
         _check_finite(self._schur, border, corner)
         self._eigenvalues = torch.linalg.eigvalsh(self._schur.detach())
         size = mirrored(corner).detach().abs() + (border.abs() @ self._inverse.abs()).detach()
         rounding = 10 * border.shape[-1] ** 0.5 * torch.finfo(border.dtype).eps
         self._tiny = rounding * size.sum(-1).amax(-1, keepdim=True)
+        most = torch.maximum(border.detach().abs().amax((-2, -1)), mirrored(corner).detach().abs().amax((-2, -1)))
+        lost = concrete(size.amax((-2, -1)) > most / torch.finfo(border.dtype).eps ** 0.5).reshape(-1).nonzero()
+        if len(lost):
+            raise singular(border.shape[-1] - 1, int(lost[0]), border.shape[:-2])
 
     @property
     def inertia(self) -> Inertia:
@@ -116,7 +122,11 @@ class BorderedLDL:
         values, tiny = self._eigenvalues, self._tiny
         counts = ((values > tiny).sum(-1), (values < -tiny).sum(-1), (values.abs() <= tiny).sum(-1))
         both = [a + b for a, b in zip(self._core.inertia, counts, strict=True)]
-        return Inertia(*(int(one) for one in both)) if values.ndim == 1 else Inertia(*both)
+        return (
+            Inertia(*both)
+            if values.ndim > 1 or concrete(values) is not values
+            else Inertia(*(int(one) for one in both))
+        )
 
     def solve(self, b: Tensor) -> Tensor:
         """X with A x = b, differentiable; `b` `(..., n)` or `(..., n, m)`.
@@ -134,8 +144,8 @@ class BorderedLDL:
         if vector:
             b = b[..., None]
         y = self._core.solve(b[..., :m, :])
-        # linalg.solve in one call drops terms of the derivative of its forward mode (pytorch #192540)
-        tail: Tensor = torch.linalg.lu_solve(*torch.linalg.lu_factor(self._schur), b[..., m:, :] - self._border @ y)
+        # linalg.solve drops terms of its forward derivative (pytorch #192540), lu_solve is wrong in nested vmaps
+        tail: Tensor = torch.linalg.inv(self._schur) @ (b[..., m:, :] - self._border @ y)
         x = torch.cat([y - self._inverse @ tail, tail], -2)
         return x[..., 0] if vector else x
 

@@ -53,8 +53,9 @@ class BlockCholesky:
             level, D, E = _halved(D, E)
             self._levels.append(level)
         self._last = torch.linalg.cholesky_ex(D).L
-        smallest = torch.stack([one.diagonal(dim1=-2, dim2=-1).detach().amin((-2, -1)) for one in self._factors()])
-        failed = concrete(~(smallest > 0).all(0)).reshape(-1).nonzero()  # NaN, too
+        pivots = [one.diagonal(dim1=-2, dim2=-1).detach() for one in self._factors()]
+        good = torch.stack([((one > 0) & (one < torch.inf)).all(-1).all(-1) for one in pivots])  # NaN is neither
+        failed = concrete(~good.all(0)).reshape(-1).nonzero()
         if len(failed):
             _explain(concrete(diagonal), concrete(below), n, int(failed[0]))
 
@@ -86,6 +87,28 @@ class BlockCholesky:
         whole: Tensor = 2 * torch.stack(logs).sum(0)
         return whole
 
+    def inverse_blocks(self) -> tuple[Tensor, Tensor]:
+        """The blocks of A⁻¹ where A has its own, `(..., T, b, b)` and `(..., T - 1, b, b)`; differentiable.
+
+        A block that was eliminated is x = L⁻ᵀ y - K [x before; x behind] with K = L⁻ᵀ [P Q]; so its covariances follow
+        from those of its two neighbours (Takahashi's recursion, block by block).
+        """
+        D = _inverse_of(self._last)
+        E = D[..., :0, :, :]
+        for level in reversed(self._levels):
+            before, behind = (
+                torch.linalg.solve_triangular(_first(level.L, one).mT, one, upper=True)
+                for one in (level.before, level.behind)
+            )
+            q, o = behind.shape[-3], before.shape[-3]
+            to_before = -before @ D[..., :o, :, :]
+            to_before = to_before - pad(behind @ E[..., :q, :, :], (0, 0, 0, 0, 0, o - q))
+            to_behind = -(_first(before, behind) @ E[..., :q, :, :].mT + behind @ D[..., 1 : q + 1, :, :])
+            own = _inverse_of(level.L) - to_before @ before.mT
+            own = own - pad(to_behind @ behind.mT, (0, 0, 0, 0, 0, o - q))
+            D, E = _woven(D, own), _woven(to_before, to_behind.mT)
+        return D, E
+
     def sample(self, shape: tuple[int, ...] = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Draws from N(0, A⁻¹), `(*shape, ..., n)`: M⁻ᵀ z for independent normal z; without a graph."""
         count = torch.Size(shape).numel()
@@ -115,7 +138,15 @@ class BlockCholesky:
 
     def _flat(self, x: Tensor) -> Tensor:
         """`(..., n, m)` from `(..., T, b, m)`."""
-        return x.reshape(*x.shape[:-3], -1, x.shape[-1])[..., : self._n, :]
+        return x.flatten(-3, -2)[..., : self._n, :]
+
+
+def _inverse_of(L: Tensor) -> Tensor:
+    """(L Lᵀ)⁻¹."""
+    eye = torch.eye(L.shape[-1], dtype=L.dtype, device=L.device).expand_as(L)
+    inverse: Tensor = torch.linalg.solve_triangular(L, eye, upper=False)
+    product: Tensor = inverse.mT @ inverse
+    return product
 
 
 def _halved(D: Tensor, E: Tensor) -> tuple[_Level, Tensor, Tensor]:
@@ -149,7 +180,8 @@ def _woven(even: Tensor, odd: Tensor) -> Tensor:
 def _explain(D: Tensor, E: Tensor, n: int, number: int) -> None:
     """Raise what a factorisation from the first row on says of the matrix of that number in the batch."""
     batch, (T, b) = D.shape[:-3], D.shape[-3:-1]
-    one, below = D.detach().cpu().reshape(-1, T, b, b), E.detach().cpu().reshape(-1, T - 1, b, b)
+    count = batch.numel()
+    one, below = D.detach().cpu().reshape(count, T, b, b), E.detach().cpu().reshape(count, T - 1, b, b)
     both = torch.cat([one, pad(below, (0, 0, 0, 0, 0, 1))], -2)  # (B, T, 2b, b): what lies below each column
     d = torch.arange(2 * b)[:, None] + torch.arange(b)
     columns = torch.where(d < 2 * b, both.gather(-2, d.clamp(max=2 * b - 1).expand(*both.shape)), 0)

@@ -92,6 +92,9 @@ class _Method:
         batch, (n, rows) = band.shape[:-2], columns.shape[-2:]
         _check_finite(columns.reshape(-1, n, rows), batch)
         records = _eliminate(columns.numpy().reshape(-1, n, rows))
+        lost = np.flatnonzero(~np.isfinite(records[0][:, :, 0]).all(1))
+        if len(lost):
+            raise overflow(int(lost[0]), batch)
         return tuple(torch.from_numpy(one).reshape(*batch, *one.shape[1:]).to(band.device) for one in records)
 
     def substitute(self, factors: derivatives.Factors, b: Tensor, transposed: bool) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from banded import bands
 from banded.checks import check_operand
 from banded.factor import derivatives
-from banded.factor.failures import not_finite, singular
+from banded.factor.failures import not_finite, overflow, singular
 
 _FACTOR = {torch.float32: sgbtrf, torch.float64: dgbtrf}
 _SOLVE = {torch.float32: sgbtrs, torch.float64: dgbtrs}
@@ -90,6 +90,8 @@ class _Method:
         lu, interchanges, info = _FACTOR[columns.dtype](columns.numpy().T, self.lower, self.upper, overwrite_ab=1)
         if info:
             raise singular(info - 1, number, batch)
+        if not np.isfinite(lu).all():
+            raise overflow(number, batch)
         return torch.from_numpy(lu.T), torch.from_numpy(interchanges)
 
     def substitute(self, factors: derivatives.Factors, b: Tensor, transposed: bool) -> Tensor:

@@ -37,6 +37,8 @@ def refine(times: Callable[[Tensor], Tensor], solver: Solver, b: Tensor, steps: 
     x = solver.solve(b)
     residual = b - times(x)
     for done in range(steps):
+        if _largest(residual) == 0:
+            return Refined(x, residual, done)
         better = x + solver.solve(residual)
         left = b - times(better)
         if not _largest(left) <= _largest(residual) / 2:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from banded.bands import both_triangles, general_times, inside_general, multiply, transpose
-from banded.checks import check_whole
+from banded.checks import check_type, check_whole
 from banded.factor import LU
 from banded.matrix.base import Matrix
 from banded.matrix.convert import array, check_width, diagonals, entries, tensor
@@ -79,6 +79,7 @@ class Banded(Matrix):
     @classmethod
     def from_symmetric(cls, matrix: SymmetricBanded) -> Banded:
         """Both triangles of a symmetric matrix."""
+        check_type("matrix", matrix, SymmetricBanded)
         return cls(both_triangles(matrix.band), matrix.bandwidth, matrix.bandwidth)
 
     @classmethod
@@ -185,6 +186,7 @@ class Banded(Matrix):
         elif isinstance(weights, Tensor):
             right = self._weighted(weights)
         else:
+            check_type("weights", weights, SymmetricBanded)
             right = weights @ self
         n = self.shape[-1]
         k = min(right.lower + self.upper, n - 1)

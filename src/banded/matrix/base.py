@@ -29,6 +29,7 @@ class Matrix(ABC):
 
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]
+    __array_ufunc__ = None  # NumPy leaves its operators to ours
 
     @property
     @abstractmethod
@@ -80,7 +81,10 @@ class Matrix(ABC):
 
     def to(self, *arguments: Any, **named: Any) -> Self:
         """The matrix in another dtype or on another device, as `Tensor.to`."""
-        return self.with_tensors(tuple(one.to(*arguments, **named) for one in self.tensors))
+        moved = self.with_tensors(tuple(one.to(*arguments, **named) for one in self.tensors))
+        if moved.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"expected float32 or float64, got {moved.dtype}")
+        return moved
 
     def detach(self) -> Self:
         """The matrix without a graph."""

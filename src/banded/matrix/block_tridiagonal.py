@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from banded.checks import check_type
 from banded.factor import LDL, BlockCholesky
 from banded.matrix.base import Matrix
 from banded.matrix.pattern import BAND
@@ -62,6 +63,7 @@ class BlockTridiagonal(Symmetric):
         Raises:
             ValueError: if `size` is smaller.
         """
+        check_type("matrix", matrix, SymmetricBanded)
         b = max(1, matrix.bandwidth) if size is None else size
         if b < max(1, matrix.bandwidth):
             raise ValueError(f"size: expected blocks of at least the half-bandwidth {matrix.bandwidth}, got {size}")
@@ -163,20 +165,12 @@ class BlockTridiagonal(Symmetric):
     def inverse_band(self) -> BlockTridiagonal:
         """The blocks of A⁻¹ where A has its own; differentiable.
 
-        They are the derivative of log det A: of the reduction, run backwards.
-
         Raises:
             NotPositiveDefiniteError: with the row at which a factorisation from the first row on stops.
             NonFiniteError: if an entry is NaN or infinite.
         """
-        recorded = torch.is_grad_enabled() and self.requires_grad
-        with torch.enable_grad():
-            parts = self.tensors if recorded else tuple(one.detach().requires_grad_() for one in self.tensors)
-            parts = tuple(one if one.requires_grad else one.detach().requires_grad_() for one in parts)
-            logdet = self.with_tensors(parts).cholesky().logdet().sum()
-            blocks, below = torch.autograd.grad(logdet, parts, create_graph=recorded, allow_unused=True)
-        below = torch.zeros_like(self.below) if below is None else below  # of a single block
-        return self.with_tensors(((blocks + blocks.mT) / 2, below / 2))
+        blocks, below = self.cholesky().inverse_blocks()
+        return BlockTridiagonal(blocks, below, self._n)  # without what stands for the padding
 
     def _alike(self, other: Matrix) -> tuple[BlockTridiagonal, BlockTridiagonal] | None:
         same = isinstance(other, BlockTridiagonal) and self.blocks.shape == other.blocks.shape

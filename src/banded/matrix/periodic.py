@@ -125,7 +125,7 @@ class Periodic(OneBand):
         return SymmetricBanded(self._band[..., : min(self.bandwidth + 1, size), first:end])
 
     def _pattern(self) -> tuple[Tensor, Tensor]:
-        d, j = torch.ones_like(self._band[(0,) * len(self.batch_shape)], dtype=torch.bool).nonzero().unbind(1)
+        d, j = torch.ones(self._band.shape[-2:], dtype=torch.bool, device=self.device).nonzero().unbind(1)
         i = (j + d) % self.n
         return torch.cat([i, j[d > 0]]), torch.cat([j, i[d > 0]])
 
