@@ -257,14 +257,6 @@ def _backward_one(L: Array, x: Array) -> None:
 
 
 @allocating
-def forward(L: Array, b: Array, x: Array) -> None:
-    """L x = b for every matrix, b and x (B, n, m)."""
-    for i in range(L.shape[0]):
-        x[i] = b[i]
-        _forward_one(L[i], x[i])
-
-
-@allocating
 def backward(L: Array, b: Array, x: Array) -> None:
     """L^T x = b for every matrix, b and x (B, n, m)."""
     for i in range(L.shape[0]):
