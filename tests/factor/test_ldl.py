@@ -229,3 +229,9 @@ def test_an_overflow_of_the_solution_is_no_solution() -> None:
     factor = LDL(torch.tensor([[[1.0, -1.0]], [[1e-30, 1.0]]]))
     with pytest.raises(NonFiniteError, match=r"overflow of matrix \[1\] in the batch"):
         factor.solve(torch.full((2, 2), 1e20))
+
+
+def test_a_zero_that_overflow_makes_is_none() -> None:
+    with pytest.raises(NonFiniteError, match="overflow; scale the matrix"):
+        LDL(torch.tensor([[3e38, -3e38], [3e38, 0]]))
+    assert LDL(torch.tensor([[3e8, -3e8], [3e8, 0]])).inertia == (1, 1, 0)

@@ -14,6 +14,7 @@ from banded.factor.protocol import Inertia
 from banded.factor.threads import over_batch
 
 THRESHOLD = 0.1  # of a pivot in its column; smaller is faster, and loses digits: 0.01 some three of them
+HUGE = 1e-4  # of the largest number there is
 FIELDS = 8  # of the records, see `ldl_kernels`
 
 
@@ -92,7 +93,7 @@ class _Method:
         batch, (n, rows) = band.shape[:-2], columns.shape[-2:]
         _check_finite(columns.reshape(-1, n, rows), batch)
         records = _eliminate(columns.numpy().reshape(-1, n, rows))
-        lost = np.flatnonzero(~np.isfinite(records[0][:, :, 0]).all(1))
+        lost = np.flatnonzero(~np.isfinite(records[0][:, :, 0]).all(1) | _is_doubtful(records[-1], columns))
         if len(lost):
             raise overflow(int(lost[0]), batch)
         return tuple(torch.from_numpy(one).reshape(*batch, *one.shape[1:]).to(band.device) for one in records)
@@ -139,6 +140,16 @@ def _eliminate(columns: np.ndarray) -> tuple[np.ndarray, ...]:
         if need <= room:
             return L, order, kind, start, multipliers[:, :need].copy(), values[:, :need].copy(), info
         room = need
+
+
+def _is_doubtful(info: np.ndarray, columns: Tensor) -> np.ndarray:
+    """`(B,)`: whether a zero eigenvalue may be none, because what it is small beside has overflowed."""
+    doubtful: np.ndarray = info[:, 2] > 0
+    for number in np.flatnonzero(doubtful):
+        one = columns.reshape(-1, *columns.shape[-2:])[number]
+        inside = bands.inside_symmetric(one.shape[1], one.shape[0], one.device).mT
+        doubtful[number] = bool(one[inside].abs().max() > HUGE * torch.finfo(one.dtype).max)
+    return doubtful
 
 
 def _check_finite(columns: Tensor, batch: torch.Size) -> None:
