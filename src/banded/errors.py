@@ -36,36 +36,32 @@ class RecoveryError(BandedError, ArithmeticError):
     """The band is wide enough, but rounding spoilt the entries recovered from the products."""
 
 
-class NotPositiveDefiniteError(BandedError, torch.linalg.LinAlgError):  # type: ignore[name-defined, misc]  # stubs lack it
+class _FactorizationError(BandedError, torch.linalg.LinAlgError):  # type: ignore[name-defined, misc]  # stubs lack it
+    """A factorisation broke down at a row."""
+
+    def __init__(self, message: str, *, row: int) -> None:
+        super().__init__(message)
+        self._message = message
+        self.row = row
+
+    def __reduce__(self) -> tuple[Any, ...]:  # as above
+        return partial(type(self), row=self.row), (self._message,)
+
+
+class NotPositiveDefiniteError(_FactorizationError):
     """A Cholesky factorisation broke down.
 
     Attributes:
         row: the first row (from 0) whose leading principal minor is not positive.
     """
 
-    def __init__(self, message: str, *, row: int) -> None:
-        super().__init__(message)
-        self._message = message
-        self.row = row
 
-    def __reduce__(self) -> tuple[Any, ...]:  # as above
-        return partial(type(self), row=self.row), (self._message,)
-
-
-class SingularError(BandedError, torch.linalg.LinAlgError):  # type: ignore[name-defined, misc]  # as above
+class SingularError(_FactorizationError):
     """A matrix has no inverse.
 
     Attributes:
         row: the row (from 0) whose pivot is zero.
     """
-
-    def __init__(self, message: str, *, row: int) -> None:
-        super().__init__(message)
-        self._message = message
-        self.row = row
-
-    def __reduce__(self) -> tuple[Any, ...]:  # as above
-        return partial(type(self), row=self.row), (self._message,)
 
 
 class NonFiniteError(BandedError, ValueError):

@@ -9,7 +9,6 @@ from scipy.linalg.lapack import dpbtrf, dpbtrs, spbtrf, spbtrs
 from torch import Tensor
 
 from banded import bands
-from banded.checks import check_operand
 from banded.factor import derivatives, inverse
 from banded.factor.failures import not_finite, not_positive_definite, overflow
 from banded.factor.threads import over_batch
@@ -56,12 +55,7 @@ class Cholesky:
         Raises:
             ValueError: if `b` has another length, dtype or device than A.
         """
-        band = self._band
-        check_operand("b", b, band, torch.Size((*band.shape[:-2], band.shape[-1])))
-        method = _Method(band.shape[-2])
-        if b.ndim == band.ndim:
-            return derivatives.solve(method, band, self._factors, b)
-        return derivatives.solve(method, band, self._factors, b[..., None])[..., 0]
+        return derivatives.solve_either(_Method(self._band.shape[-2]), self._band, self._factors, b)
 
     def logdet(self) -> Tensor:
         """Log det A = 2 Σ log L_ii, `(...)`; differentiable twice."""

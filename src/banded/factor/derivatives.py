@@ -12,6 +12,7 @@ from torch._C._functorch import TransformType
 from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 from torch.autograd import forward_ad
 
+from banded.checks import check_operand
 from banded.compiling import outside_graphs
 from banded.factor.batched_gradients import each_at_once, is_batched
 
@@ -56,6 +57,18 @@ def solve(method: Method, band: Tensor, factors: Factors, b: Tensor, *, transpos
         return method.substitute(factors, b, transposed)
     x: Tensor = _Solve.apply(method, transposed, band, b, *factors)  # type: ignore[no-untyped-call]
     return x
+
+
+def solve_either(method: Method, band: Tensor, factors: Factors, b: Tensor, *, transposed: bool = False) -> Tensor:
+    """The same for `b` `(..., n)` or `(..., n, c)`, checked.
+
+    Raises:
+        ValueError: if `b` has another length, dtype or device than the matrix.
+    """
+    check_operand("b", b, band, torch.Size((*band.shape[:-2], band.shape[-1])))
+    if b.ndim == band.ndim:
+        return solve(method, band, factors, b, transposed=transposed)
+    return solve(method, band, factors, b[..., None], transposed=transposed)[..., 0]
 
 
 def _of_many(method: Method, band: Tensor, factors: Factors, b: Tensor, dim: int, *, transposed: bool) -> Tensor:

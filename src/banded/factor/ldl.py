@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from banded import bands
-from banded.checks import check_operand
 from banded.factor import derivatives
 from banded.factor.failures import not_finite, overflow, singular
 from banded.factor.protocol import Inertia
@@ -55,12 +54,7 @@ class LDL:
             SingularError: if an eigenvalue of A is zero.
             ValueError: if `b` has another length, dtype or device than A.
         """
-        band = self._band
-        check_operand("b", b, band, torch.Size((*band.shape[:-2], band.shape[-1])))
-        method = _Method(band.shape[-2])
-        if b.ndim == band.ndim:
-            return derivatives.solve(method, band, self._factors, b)
-        return derivatives.solve(method, band, self._factors, b[..., None])[..., 0]
+        return derivatives.solve_either(_Method(self._band.shape[-2]), self._band, self._factors, b)
 
     def slogdet(self) -> tuple[Tensor, Tensor]:
         """Sign and logarithm of the absolute value of det A, `(...)` each, as `torch.linalg.slogdet`; no graph."""

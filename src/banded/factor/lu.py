@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from banded import bands
-from banded.checks import check_operand
 from banded.factor import derivatives
 from banded.factor.failures import not_finite, overflow, singular
 
@@ -45,11 +44,7 @@ class LU:
         Raises:
             ValueError: if `b` has another length, dtype or device than A.
         """
-        band = self._band
-        check_operand("b", b, band, torch.Size((*band.shape[:-2], band.shape[-1])))
-        if b.ndim == band.ndim:
-            return derivatives.solve(self._method, band, self._factors, b, transposed=transposed)
-        return derivatives.solve(self._method, band, self._factors, b[..., None], transposed=transposed)[..., 0]
+        return derivatives.solve_either(self._method, self._band, self._factors, b, transposed=transposed)
 
     def slogdet(self) -> tuple[Tensor, Tensor]:
         """Sign and logarithm of the absolute value of det A, `(...)` each, as `torch.linalg.slogdet`; no graph."""
