@@ -1,5 +1,7 @@
 """Checks of what comes in from outside, each written once."""
 
+from operator import index
+
 import torch
 from torch import Tensor
 
@@ -87,10 +89,14 @@ def check_function(name: str, f: object) -> None:
         raise TypeError(f"{name}: expected a function of the unknowns, got {type(f).__name__}")
 
 
-def check_whole(name: str, number: object) -> None:
-    """`number` must be an int."""
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"{name}: expected a whole number, got {number!r}")
+def check_whole(name: str, number: object) -> int:
+    """`number` must be a whole number of any type, as NumPy's; it is returned as an int."""
+    try:
+        if not isinstance(number, bool):
+            return index(number)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    raise TypeError(f"{name}: expected a whole number, got {number!r}")
 
 
 def check_type(name: str, one: object, wanted: type) -> None:
@@ -99,12 +105,18 @@ def check_type(name: str, one: object, wanted: type) -> None:
         raise TypeError(f"{name}: expected a {wanted.__name__}, got {type(one).__name__}")
 
 
-def check_bandwidth(bandwidth: object, n: int) -> None:
-    """`bandwidth` must be a whole number from 0 to n - 1."""
-    check_whole("bandwidth", bandwidth)
-    assert isinstance(bandwidth, int)
-    if not 0 <= bandwidth < n:
-        raise ValueError(f"bandwidth: expected 0 <= bandwidth <= n - 1 = {n - 1} for n = {n} unknowns, got {bandwidth}")
+def check_tensor(name: str, one: object) -> None:
+    """`one` must be a tensor."""
+    if not isinstance(one, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(one).__name__}; torch.as_tensor({name}) makes one")
+
+
+def check_bandwidth(bandwidth: object, n: int) -> int:
+    """`bandwidth` must be a whole number from 0 to n - 1; it is returned as an int."""
+    k = check_whole("bandwidth", bandwidth)
+    if not 0 <= k < n:
+        raise ValueError(f"bandwidth: expected 0 <= bandwidth <= n - 1 = {n - 1} for n = {n} unknowns, got {k}")
+    return k
 
 
 def check_finite(value: Tensor, gradient: Tensor) -> None:

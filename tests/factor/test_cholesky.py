@@ -100,7 +100,7 @@ def test_input_with_a_graph_and_without() -> None:
             factor = Cholesky(band.clone().requires_grad_(of_band))
             x = factor.solve(b.clone().requires_grad_(of_b))
             assert x.requires_grad == (of_band or of_b)
-            assert factor.logdet().requires_grad == factor.inverse_band().requires_grad == of_band
+            assert factor.logdet().requires_grad == factor.selected_inverse().requires_grad == of_band
             assert not factor.sample().requires_grad
             assert torch.equal(x, expected)
 
@@ -197,7 +197,7 @@ def test_a_band_in_the_order_of_lapack_gets_there_without_a_copy(
 def results(band: Tensor, b: Tensor) -> list[Tensor]:
     """Of all that runs on threads."""
     factor = Cholesky(band.requires_grad_())
-    inverse = factor.inverse_band()
+    inverse = factor.selected_inverse()
     generator = torch.Generator().manual_seed(1)
     (moved,) = torch.autograd.grad(inverse.square().sum(), band)
     return [factor.solve(b), factor.logdet(), inverse, moved, factor.sample(generator=generator)]

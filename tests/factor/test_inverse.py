@@ -15,7 +15,7 @@ SIZES = [(1, 0), (4, 0), (4, 3), (7, 2), (30, 5)]
 FUNCTIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {  # ours, and dense
     "logdet": (lambda band: Cholesky(band).logdet(), lambda band: dense_symmetric(band).logdet()),
     "inverse_band": (
-        lambda band: Cholesky(band).inverse_band(),
+        lambda band: Cholesky(band).selected_inverse(),
         lambda band: dense_band(dense_symmetric(band).inverse(), band.shape[-2]),
     ),
 }
@@ -37,7 +37,7 @@ def make(n: int = 4, k: int = 2, batch: tuple[int, ...] = (), poison: float = 0.
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float32, 2e-4), (torch.float64, 1e-12)])
 def test_band_of_the_inverse(n: int, k: int, batch: tuple[int, ...], dtype: torch.dtype, rtol: float) -> None:
     As = definite_batch(batch, n, k)
-    found = Cholesky(lower_bands(As, k, np.nan).to(dtype)).inverse_band()
+    found = Cholesky(lower_bands(As, k, np.nan).to(dtype)).selected_inverse()
     assert found.dtype == dtype
     near(found, lower_bands(np.linalg.inv(As), k, 0.0).numpy(), rtol)
     near(found[..., 0, :], np.diagonal(np.linalg.inv(As), axis1=-2, axis2=-1), rtol)
@@ -45,7 +45,7 @@ def test_band_of_the_inverse(n: int, k: int, batch: tuple[int, ...], dtype: torc
 
 def test_a_batch_without_matrices() -> None:
     band = torch.empty(0, 3, 5, dtype=torch.float64, requires_grad=True)
-    for f in (Cholesky(band).logdet, Cholesky(band).inverse_band):
+    for f in (Cholesky(band).logdet, Cholesky(band).selected_inverse):
         (gradient,) = torch.autograd.grad(f().sum(), band, create_graph=True)
         assert gradient.shape == band.shape
     assert Cholesky(band).sample((4,)).shape == (4, 0, 5)
@@ -140,7 +140,7 @@ def test_derivatives_of_wildly_scaled_matrices(largest: float) -> None:
     band = make(n)
     on_band = scales(n, largest)
     wild = (band * on_band).requires_grad_()
-    inverse = Cholesky(wild).inverse_band()
+    inverse = Cholesky(wild).selected_inverse()
     near(inverse * on_band, dense_band(dense_symmetric(band).inverse(), 3).numpy(), 1e-12)
     mild = band.clone().requires_grad_()
     weights = torch.randn(3, n, dtype=torch.float64)
@@ -152,11 +152,11 @@ def test_derivatives_of_wildly_scaled_matrices(largest: float) -> None:
 def test_derivatives_of_a_wild_diagonal_along_a_plain_direction() -> None:
     """1 / a has the derivative -1 / a², for every a: the largest must not drown the rest."""
     a = torch.tensor([[1e-150, 1e-30, 1.0, 1e30, 1e150]], dtype=torch.float64, requires_grad=True)
-    (found,) = torch.autograd.grad(Cholesky(a).inverse_band().sum(), a)
+    (found,) = torch.autograd.grad(Cholesky(a).selected_inverse().sum(), a)
     np.testing.assert_allclose(found[0, :3], -(a.detach()[0, :3] ** -2), rtol=1e-14)
     for single in a.detach()[0]:
         one = single.reshape(1, 1).requires_grad_()
-        (found,) = torch.autograd.grad(Cholesky(one).inverse_band().sum(), one)
+        (found,) = torch.autograd.grad(Cholesky(one).selected_inverse().sum(), one)
         np.testing.assert_allclose(found, -(one.detach() ** -2), rtol=1e-14)
 
 

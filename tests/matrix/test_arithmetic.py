@@ -10,6 +10,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.utils import _pytree as pytree
 
 import banded
+from banded import Banded, Bordered, Periodic, SingularError, SymmetricBanded
 from banded.matrix import Symmetric
 from twins import BATCHES, KINDS, tolerance, twin
 
@@ -245,3 +246,54 @@ def test_derivatives_within_vmap_and_forward(kind: str) -> None:
     forward, backward = (jac(variances, every)(*H.tensors) for jac in (torch.func.jacfwd, torch.func.jacrev))
     for mine, other in zip(forward, backward, strict=True):
         torch.testing.assert_close(mine, other)
+
+
+def test_widths_may_grow_as_far_as_there_is_room() -> None:
+    band = torch.ones(3, 8, dtype=torch.float64)
+    for narrow, widest in ((SymmetricBanded(band).cleaned(), 7), (Periodic(band), 3)):
+        wide = narrow.widened(np.int64(widest))
+        assert wide.bandwidth == widest
+        assert torch.equal(wide.to_dense(), narrow.to_dense())
+        for wrong in (1, -1, widest + 1):
+            with pytest.raises(ValueError, match=f"bandwidth: expected 2, its own, to {widest}"):
+                narrow.widened(wrong)
+    general = Banded(band, 1, 1)
+    assert torch.equal(general.widened(7, 3).to_dense(), general.to_dense())
+    for widths in ((0, 1), (1, 0), (8, 1)):
+        with pytest.raises(ValueError, match="expected"):
+            general.widened(*widths)
+
+
+def test_no_graph_is_dropped_in_silence() -> None:
+    """A determinant without derivatives in a loss that has others would go unnoticed."""
+    band = torch.tensor([[4.0, 5, 6], [1, 1, 0]], dtype=torch.float64, requires_grad=True)
+    border, corner = torch.ones(1, 3).double(), torch.ones(1, 1).double()
+    for factor in (
+        SymmetricBanded(band).ldl(),
+        Banded(band, 1, 0).lu(),
+        Bordered(SymmetricBanded(band), border, corner).ldl(),
+    ):
+        with pytest.raises(NotImplementedError, match=r"A.detach\(\)"):
+            factor.slogdet()
+        with torch.no_grad():
+            assert factor.slogdet()[1].isfinite()
+    x = SymmetricBanded(band).solve(torch.ones(3).double())
+    x += 1  # a solution may be written into
+    assert x.requires_grad
+
+
+def test_what_cannot_be_transformed_says_so() -> None:
+    bands = torch.stack([torch.tensor([[4.0, 5, 6], [1, 1, 0]])] * 2)
+    for f in (
+        lambda band: SymmetricBanded(band).cholesky().sample(),
+        lambda band: SymmetricBanded(band).solve_refined(band[0]).x,
+    ):
+        with pytest.raises(NotImplementedError, match="call it outside, on a batch"):
+            torch.func.vmap(f, randomness="different")(bands)
+
+
+def test_a_singular_core_is_not_called_a_singular_matrix() -> None:
+    """A loop of six with zeros on the diagonal has eigenvalues 2 cos(2 pi j / 6)."""
+    loop = Periodic(torch.stack([torch.zeros(6), torch.ones(6)]).double())
+    with pytest.raises(SingularError, match="a core that has an inverse"):
+        loop.inertia()

@@ -9,7 +9,7 @@ import scipy.sparse
 import torch
 
 import oracles
-from banded import Banded, BandwidthError, SymmetricBanded
+from banded import Banded, BandwidthError, NonFiniteError, Periodic, SymmetricBanded
 
 SIZES = [(1, 0), (5, 0), (6, 2), (6, 5)]
 
@@ -89,3 +89,24 @@ def test_what_cannot_be_converted() -> None:
         Banded.from_sparse(torch.ones(2, 3, 3).to_sparse())
     with pytest.raises(ValueError, match=r"one matrix, got a batch of shape \(2,\)"):
         SymmetricBanded(torch.ones(2, 1, 3)).to_dia()
+
+
+def test_scipy_forms_that_pytorch_has_not() -> None:
+    """Negative strides and foreign bytes are copied; what SciPy reads in them is what counts."""
+    upper = np.array([[0.0, -1, -2], [4, 5, 6]])
+    expected = np.array([[4.0, -1, 0], [-1, 5, -2], [0, -2, 6]])
+    for ab in (upper[::-1][::-1], upper.astype(">f8"), upper.astype(np.longdouble)):
+        np.testing.assert_array_equal(SymmetricBanded.from_scipy(ab, lower=False).to_dense(), expected)
+    flipped = np.ascontiguousarray(upper[::-1])[::-1]
+    np.testing.assert_array_equal(SymmetricBanded.from_scipy(flipped, lower=False).to_dense(), expected)
+
+
+def test_what_is_no_pair_no_tensor_or_not_finite() -> None:
+    with pytest.raises(TypeError, match=r"widths: expected a pair \(lower, upper\), got ndarray"):
+        Banded.from_scipy(np.zeros((4, 8)), (1, 2))  # type: ignore[arg-type]
+    for one in (SymmetricBanded, Banded, Periodic):
+        widths = (1, 1) if one is Banded else (1,)
+        with pytest.raises(TypeError, match="matrix: expected a tensor, got ndarray"):
+            one.from_dense(np.eye(5), *widths)  # type: ignore[attr-defined]
+    with pytest.raises(NonFiniteError, match=r"A\[1, 1\] = nan"):
+        SymmetricBanded.from_sparse(scipy.sparse.csr_array(np.diag([1.0, np.nan, 2.0])))

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from banded.checks import check_operand, concrete
-from banded.factor.failures import not_finite, not_positive_definite, overflow, singular
+from banded.errors import SingularError
+from banded.factor import derivatives
+from banded.factor.failures import lost_in_core, not_finite, not_positive_definite, overflow, singular
 from banded.factor.protocol import Factor, IndefiniteFactor, Inertia
 
 
@@ -89,7 +91,8 @@ class BorderedCholesky:
 class BorderedLDL:
     """A = [[B, Eᵀ], [E, C]], symmetric, with B factored and S = C - E B⁻¹ Eᵀ dense.
 
-    The inertia of A is that of B and that of S together (Haynsworth 1968).
+    The inertia of A is that of B and that of S together (Haynsworth 1968). The nearer B is to a singular
+    matrix, the more digits are lost, up to half of them; `A.solve_refined(b, A.ldl())` wins them back.
 
     Args:
         core: the factor of B, of n - p unknowns.
@@ -104,7 +107,10 @@ class BorderedLDL:
     def __init__(self, core: IndefiniteFactor, border: Tensor, corner: Tensor) -> None:
         # copies, as above
         self._core, self._border = core, border.clone()
-        self._inverse = core.solve(border.mT.contiguous())
+        try:
+            self._inverse = core.solve(border.mT.contiguous())
+        except SingularError as error:
+            raise lost_in_core(error.row, 0, torch.Size()) from error
         self._schur = mirrored(corner - self._border @ self._inverse)
         _check_finite(self._schur, border, corner)
         self._eigenvalues = torch.linalg.eigvalsh(self._schur.detach())
@@ -114,7 +120,7 @@ class BorderedLDL:
         most = torch.maximum(border.detach().abs().amax((-2, -1)), mirrored(corner).detach().abs().amax((-2, -1)))
         lost = concrete(size.amax((-2, -1)) > most / torch.finfo(border.dtype).eps ** 0.5).reshape(-1).nonzero()
         if len(lost):
-            raise singular(border.shape[-1] - 1, int(lost[0]), border.shape[:-2])
+            raise lost_in_core(border.shape[-1] - 1, int(lost[0]), border.shape[:-2])
 
     @property
     def inertia(self) -> Inertia:
@@ -150,7 +156,12 @@ class BorderedLDL:
         return x[..., 0] if vector else x
 
     def slogdet(self) -> tuple[Tensor, Tensor]:
-        """Sign and logarithm of the absolute value of det A, `(...)` each; no graph."""
+        """Sign and logarithm of the absolute value of det A, `(...)` each.
+
+        Raises:
+            NotImplementedError: if A has a graph: this has no derivative.
+        """
+        derivatives.refuse_graph("slogdet", self._schur)
         sign, size = self._core.slogdet()
         values = torch.where(self._eigenvalues.abs() <= self._tiny, 0, self._eigenvalues)
         return sign * values.sign().prod(-1), size + values.abs().log().sum(-1)

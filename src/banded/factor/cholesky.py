@@ -24,7 +24,7 @@ class Cholesky:
     """A = L Lᵀ, computed once, for as many solves as wanted.
 
     Laws: `solve(A @ x) == x`; `logdet() == A.to_dense().logdet()`;
-    `inverse_band()` is the band of `A.to_dense().inverse()`.
+    `selected_inverse()` is the band of `A.to_dense().inverse()`.
 
     Small and very wide matrices are LAPACK's; large ones and batches go to compiled
     kernels, a batch on as many threads as PyTorch uses.
@@ -61,11 +61,11 @@ class Cholesky:
         """Log det A = 2 Σ log L_ii, `(...)`; differentiable twice."""
         return inverse.logdet(self._band, self._factors[0])
 
-    def inverse_band(self) -> Tensor:
-        """The band of A⁻¹, `(..., k + 1, n)`, zero outside the matrix; differentiable once.
+    def selected_inverse(self) -> Tensor:
+        """The band of A⁻¹ as a tensor `(..., k + 1, n)`, zero outside the matrix; differentiable once.
 
         Where A is the precision of a Gaussian chain, these are its variances and the
-        covariances of unknowns up to k apart.
+        covariances of unknowns up to k apart: the first row, and those below.
         """
         return inverse.inverse_band(self._band, self._factors[0])
 
@@ -74,6 +74,7 @@ class Cholesky:
         from banded.factor import cholesky_kernels  # numba takes half a second to load
 
         (L,) = self._factors
+        derivatives.refuse_transforms("sample", L)
         batch, n = L.shape[:-2], L.shape[-2]
         count = int(np.prod(shape, dtype=int))
         z = torch.randn(*batch, n, count, generator=generator, dtype=L.dtype, device=L.device)
@@ -103,7 +104,7 @@ class _Method:
         if _is_lapacks(L):
             one = L.cpu().reshape(L.shape[-2:]).mT.numpy()
             x, _ = _SOLVE[L.dtype](one, b.cpu().reshape(b.shape[-2:]).numpy(), lower=1)
-            return torch.from_numpy(x).reshape(b.shape).to(b.device)
+            return torch.from_numpy(x.reshape(b.shape)).to(b.device)
         from banded.factor import cholesky_kernels  # as above
 
         return _on_columns(cholesky_kernels.solve, L, b)
@@ -139,13 +140,14 @@ def solve_without_factors(band: Tensor, b: Tensor) -> Tensor | None:
     columns = band.mT.reshape(-1, *band.mT.shape[-2:])
     if len(columns) < 2 or band.device.type != "cpu" or derivatives.is_recorded(band, b):
         return None
-    from banded.factor import cholesky_kernels  # as above
+    from banded.factor import cholesky_kernels, cholesky_lanes  # as above
 
-    source, as_bands = _in_order(columns)
     sides = b.contiguous().numpy().reshape(len(columns), *b.shape[-2:])
     x, info = np.empty_like(sides), np.zeros(len(columns), dtype=np.int64)
-    kernel = cholesky_kernels.solve_bands_at_once if as_bands else cholesky_kernels.solve_at_once
-    over_batch(kernel, source, sides, x, info)
+    if cholesky_lanes.fits(*columns.mT.shape):
+        over_batch(cholesky_lanes.solve, columns.mT.numpy(), sides, x, info)
+    else:
+        over_batch(cholesky_kernels.solve_at_once, columns.contiguous().numpy(), sides, x, info)
     good = not info.any() and bool(np.isfinite(x).all())
     return torch.from_numpy(x.reshape(b.shape)) if good else None
 
@@ -162,7 +164,7 @@ def _on_columns(kernel: Callable[..., None], L: Tensor, b: Tensor) -> Tensor:
     sides = b.detach().cpu().contiguous().numpy().reshape(len(factors), *b.shape[-2:])
     x = np.empty_like(sides)
     over_batch(kernel, factors, sides, x)
-    return torch.from_numpy(x).reshape(b.shape).to(b.device)
+    return torch.from_numpy(x.reshape(b.shape)).to(b.device)
 
 
 def _check(L: np.ndarray, info: np.ndarray, columns: Tensor, batch: torch.Size) -> None:

@@ -285,18 +285,6 @@ def solve_at_once(a: Array, b: Array, x: Array, info: Array) -> None:
 
 
 @allocating
-def solve_bands_at_once(bands: Array, b: Array, x: Array, info: Array) -> None:
-    """The same from bands (B, k + 1, n)."""
-    L = np.empty((bands.shape[2], bands.shape[1]), bands.dtype)
-    for i in range(bands.shape[0]):
-        _turn(bands[i], L)
-        info[i] = _factor_one(L, L)
-        x[i] = b[i]
-        _forward_one(L, x[i])
-        _backward_one(L, x[i])
-
-
-@allocating
 def inverse_band(L: Array, s: Array) -> None:
     """s[b, j, d] = (A^-1)[j + d, j] for every matrix, from its Cholesky factor."""
     for b in range(L.shape[0]):

@@ -96,6 +96,24 @@ def in_front(info: Any, in_dims: Sequence[int | None], tensors: Sequence[Any]) -
     ]
 
 
+def refuse_graph(name: str, *tensors: Tensor) -> None:
+    """What has no derivative must not drop out of a loss unnoticed."""
+    if torch.is_grad_enabled() and any(one.requires_grad for one in tensors):
+        raise NotImplementedError(
+            f"{name}: expected a matrix without a graph, for it has no derivative; A.detach() drops the graph, and "
+            "A.logdet() has derivatives where A is positive definite"
+        )
+
+
+def refuse_transforms(name: str, *tensors: Tensor) -> None:
+    """What looks into memory cannot be transformed by torch.func."""
+    if any(torch._C._functorch.is_functorch_wrapped_tensor(one) for one in tensors):
+        raise NotImplementedError(
+            f"{name}: expected plain tensors, got some within a transformation of torch.func; "
+            "call it outside, on a batch: matrices have leading batch dimensions"
+        )
+
+
 def refuse_nested_forward_mode() -> None:
     """Forward over forward mode drops terms in PyTorch 2.13, for `torch.linalg.solve` too (pytorch #192540)."""
     if sum(one.key() == TransformType.Jvp for one in retrieve_all_functorch_interpreters()) > 1:

@@ -19,7 +19,17 @@ def singular(row: int, number: int, batch: torch.Size) -> SingularError:
     """The pivot of a row is zero, in the matrix of that number in the batch."""
     return SingularError(
         f"expected a matrix that has an inverse, got one that is singular (row {row}{_of_batch(number, batch)}): that "
-        "row is a combination of others; add_diagonal(...) with a small number regularises it",
+        "row is a combination of others; a small number added to its diagonal regularises it",
+        row=row,
+    )
+
+
+def lost_in_core(row: int, number: int, batch: torch.Size) -> SingularError:
+    """What is left of the core but for its border is singular, or nearly, whatever the whole is."""
+    return SingularError(
+        f"expected a core that has an inverse, got one that is singular or nearly so (row {row}"
+        f"{_of_batch(number, batch)}), which hides whether the whole matrix is: it is factored by the Schur complement "
+        "of its core; more unknowns in the border, or a small number added to the diagonal, help",
         row=row,
     )
 

@@ -57,7 +57,12 @@ class LDL:
         return derivatives.solve_either(_Method(self._band.shape[-2]), self._band, self._factors, b)
 
     def slogdet(self) -> tuple[Tensor, Tensor]:
-        """Sign and logarithm of the absolute value of det A, `(...)` each, as `torch.linalg.slogdet`; no graph."""
+        """Sign and logarithm of the absolute value of det A, `(...)` each, as `torch.linalg.slogdet`.
+
+        Raises:
+            NotImplementedError: if A has a graph: this has no derivative.
+        """
+        derivatives.refuse_graph("slogdet", self._band)
         L, order, kind, *_, info = self._factors
         from banded.factor.ldl_kernels import BMATE, BPAIR, MATE, PAIR  # numba takes half a second to load
 
@@ -105,7 +110,7 @@ class _Method:
         over_batch(ldl_solve.solve, *parts, x)
         if not np.isfinite(x).all() and bool(b.isfinite().all()):
             raise overflow(int(np.flatnonzero(~np.isfinite(x).all((1, 2)))[0]), batch)
-        return torch.from_numpy(x).reshape(b.shape).to(b.device)
+        return torch.from_numpy(x.reshape(b.shape)).to(b.device)
 
     def times(self, band: Tensor, x: Tensor, transposed: bool) -> Tensor:
         return bands.symmetric_times(band, x)

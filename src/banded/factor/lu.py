@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from scipy.linalg.lapack import dgbtrf, dgbtrs, sgbtrf, sgbtrs
 from torch import Tensor
-from torch.nn.functional import pad
 
 from banded import bands
 from banded.factor import derivatives
@@ -47,7 +46,12 @@ class LU:
         return derivatives.solve_either(self._method, self._band, self._factors, b, transposed=transposed)
 
     def slogdet(self) -> tuple[Tensor, Tensor]:
-        """Sign and logarithm of the absolute value of det A, `(...)` each, as `torch.linalg.slogdet`; no graph."""
+        """Sign and logarithm of the absolute value of det A, `(...)` each, as `torch.linalg.slogdet`.
+
+        Raises:
+            NotImplementedError: if A has a graph: this has no derivative.
+        """
+        derivatives.refuse_graph("slogdet", self._band)
         factors, interchanges = self._factors
         pivots = factors[..., self._method.lower + self._method.upper]
         moved = (interchanges != torch.arange(pivots.shape[-1], device=pivots.device)).sum(-1)
@@ -63,31 +67,29 @@ class _Method:
     upper: int
 
     def factor(self, band: Tensor) -> derivatives.Factors:
-        batch, n = band.shape[:-2], band.shape[-1]
-        inside = bands.inside_general(self.lower, self.upper, n, n, band.device)
+        batch, n, rows = band.shape[:-2], band.shape[-1], band.shape[-2]
+        columns = band.detach().mT.cpu().reshape(-1, n, rows).numpy()
         # LAPACK gb wants room for `lower` more diagonals above
-        columns = (
-            pad(torch.where(inside, band, 0).mT, (self.lower, 0)).cpu().reshape(-1, n, band.shape[-2] + self.lower)
-        )
-        made = [self._one(one.contiguous(), number, batch) for number, one in enumerate(columns)]
-        factors = torch.stack([one for one, _ in made]) if made else columns
-        interchanges = torch.stack([one for _, one in made]) if made else columns[..., 0].int()
-        return factors.reshape(*batch, *columns.shape[1:]).to(band.device), interchanges.reshape(*batch, n).to(
-            band.device
-        )
+        factors = np.zeros((len(columns), n, rows + self.lower), columns.dtype)
+        interchanges = np.empty((len(columns), n), np.int32)
+        for number, (one, lu) in enumerate(zip(columns, factors, strict=True)):
+            lu[:, self.lower :] = one
+            _, interchanges[number], info = _FACTOR[band.dtype](lu.T, self.lower, self.upper, overwrite_ab=1)
+            if info or not np.isfinite(lu.sum()):
+                self._explain(one, lu, info, number, batch)
+        made = (factors.reshape(*batch, *factors.shape[1:]), interchanges.reshape(*batch, n))
+        return tuple(torch.from_numpy(part).to(band.device) for part in made)
 
-    def _one(self, columns: Tensor, number: int, batch: torch.Size) -> tuple[Tensor, Tensor]:
-        bad = (~torch.isfinite(columns)).nonzero()
-        if len(bad):
-            j, row = bad[0].tolist()
-            i = row - self.lower - self.upper + j
-            raise not_finite(i, j, columns[j, row].item(), number, batch)
-        lu, interchanges, info = _FACTOR[columns.dtype](columns.numpy().T, self.lower, self.upper, overwrite_ab=1)
+    def _explain(self, columns: np.ndarray, lu: np.ndarray, info: int, number: int, batch: torch.Size) -> None:
+        """Raise what is amiss; nothing is where only cells outside are not finite, or the sum of all overflows."""
+        for j, row in np.argwhere(~np.isfinite(columns)).tolist():
+            if 0 <= (i := row - self.upper + j) < len(columns):
+                raise not_finite(i, j, columns[j, row].item(), number, batch)
         if info:
             raise singular(info - 1, number, batch)
-        if not np.isfinite(lu).all():
-            raise overflow(number, batch)
-        return torch.from_numpy(lu.T), torch.from_numpy(interchanges)
+        for j, row in np.argwhere(~np.isfinite(lu)).tolist():
+            if 0 <= row - self.lower - self.upper + j < len(columns):
+                raise overflow(number, batch)
 
     def substitute(self, factors: derivatives.Factors, b: Tensor, transposed: bool) -> Tensor:
         lu, interchanges = (one.cpu().reshape(-1, *one.shape[b.ndim - 2 :]) for one in factors)
@@ -97,8 +99,8 @@ class _Method:
             solve(one.numpy().T, self.lower, self.upper, side, which.numpy(), trans=int(transposed))[0]
             for one, which, side in zip(lu, interchanges, sides, strict=True)
         ]
-        x = torch.from_numpy(parts[0] if len(parts) == 1 else np.array(parts, dtype=sides.dtype))
-        return x.reshape(b.shape).to(b.device)
+        x = parts[0] if len(parts) == 1 else np.array(parts, dtype=sides.dtype)
+        return torch.from_numpy(x.reshape(b.shape)).to(b.device)
 
     def times(self, band: Tensor, x: Tensor, transposed: bool) -> Tensor:
         n = band.shape[-1]

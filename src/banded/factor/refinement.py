@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from banded.factor.derivatives import refuse_transforms
 from banded.factor.protocol import Solver
 
 
@@ -34,6 +35,7 @@ def refine(times: Callable[[Tensor], Tensor], solver: Solver, b: Tensor, steps: 
         b: right-hand side or sides.
         steps: refinements at most.
     """
+    refuse_transforms("solve_refined", b)
     x = solver.solve(b)
     residual = b - times(x)
     for done in range(steps):

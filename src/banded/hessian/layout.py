@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from banded.checks import check_unknowns
+from banded.checks import check_unknowns, check_whole
 
 Value = TypeVar("Value")
 Tree = Any
@@ -157,8 +157,9 @@ def layout(tree: Tree, border: Sequence[str | int] | None, batch_dims: int) -> L
         TypeError: for leaves that are no float32 or float64 tensors, or of different dtypes.
         ValueError: for empty leaves, devices or first dimensions that disagree, and borders that do not exist.
     """
-    if isinstance(batch_dims, bool) or not isinstance(batch_dims, int) or batch_dims < 0:
-        raise ValueError(f"batch_dims: expected a number of leading dimensions, 0 or more, got {batch_dims!r}")
+    batch_dims = check_whole("batch_dims", batch_dims)
+    if batch_dims < 0:
+        raise ValueError(f"batch_dims: expected a number of leading dimensions, 0 or more, got {batch_dims}")
     paths, spec = pytree.tree_flatten_with_path(tree)
     if not paths:
         raise ValueError("x: expected at least one tensor of unknowns, got an empty pytree")

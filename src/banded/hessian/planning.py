@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from banded.checks import check_bandwidth, check_curvature, check_finite, check_function
+from banded.checks import check_bandwidth, check_curvature, check_finite, check_function, check_whole
 from banded.compiling import outside_graphs
 from banded.errors import BandwidthError, RecoveryError
 from banded.hessian.detect import detect, read_directly
@@ -129,8 +129,9 @@ def _make(
 ) -> tuple[Plan, _Origin]:
     check_function("f", f)
     f = getattr(f, "_torchdynamo_orig_callable", f)  # a function compiled by itself cannot be differentiated twice
-    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
-        raise ValueError(f"memory: expected a number of bytes, got {memory!r}")
+    memory = check_whole("memory", memory)
+    if memory < 1:
+        raise ValueError(f"memory: expected a number of bytes, 1 or more, got {memory}")
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(map(repr, METHODS))}, got {method!r}")
     if periodic and bandwidth is None:
@@ -138,7 +139,7 @@ def _make(
     where = layout(x, border, batch_dims)
     core = where.n - len(where.border)
     if bandwidth is not None:
-        check_bandwidth(bandwidth, core)
+        bandwidth = check_bandwidth(bandwidth, core)
         if periodic and 2 * bandwidth >= core:
             raise ValueError(f"periodic: expected 2 bandwidth < n = {core}, got bandwidth {bandwidth}")
     with torch.inference_mode(False):

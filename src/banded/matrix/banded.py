@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from banded.bands import both_triangles, general_times, inside_general, multiply, transpose
-from banded.checks import check_type, check_whole
+from banded.checks import check_tensor, check_type, check_whole
 from banded.factor import LU
 from banded.matrix.base import Matrix
 from banded.matrix.convert import array, check_width, diagonals, entries, tensor
@@ -50,9 +51,8 @@ class Banded(Matrix):
     def __init__(self, band: Tensor, lower: int, upper: int, rows: int | None = None) -> None:
         check_band(band)
         n = band.shape[-1]
-        m = n if rows is None else rows
-        for name, number in (("lower", lower), ("upper", upper), ("rows", m)):
-            check_whole(name, number)
+        lower, upper = check_whole("lower", lower), check_whole("upper", upper)
+        m = n if rows is None else check_whole("rows", rows)
         if not (0 <= lower < m and 0 <= upper < n) or band.shape[-2] != lower + upper + 1:
             raise ValueError(
                 f"band: expected shape (..., lower + upper + 1, n) with 0 <= lower < rows and 0 <= upper < n, got "
@@ -68,6 +68,7 @@ class Banded(Matrix):
         Raises:
             ValueError: if not 0 <= lower < m and 0 <= upper < n.
         """
+        check_tensor("matrix", matrix)
         if matrix.ndim < 2:
             raise ValueError(f"matrix: expected shape (..., m, n), got {tuple(matrix.shape)}")
         m, n = matrix.shape[-2:]
@@ -90,6 +91,8 @@ class Banded(Matrix):
             TypeError: if it does not hold real numbers.
             ValueError: if the shape and the widths do not fit each other.
         """
+        if not isinstance(widths, Sequence) or len(widths) != 2:
+            raise TypeError(f"widths: expected a pair (lower, upper), got {type(widths).__name__}")
         return cls(tensor("ab", ab), *widths, rows)
 
     def to_scipy(self) -> tuple[tuple[int, int], np.ndarray]:
@@ -237,7 +240,17 @@ class Banded(Matrix):
         return self.lu().solve(b)
 
     def widened(self, lower: int, upper: int) -> Banded:
-        """The same matrix with zeros stored up to widths that are no smaller than its own."""
+        """The same matrix with zeros stored up to widths that are no smaller than its own.
+
+        Raises:
+            ValueError: if one is smaller, or does not fit the matrix.
+        """
+        lower, upper = check_whole("lower", lower), check_whole("upper", upper)
+        if not (self.lower <= lower < self.rows and self.upper <= upper < self.shape[-1]):
+            raise ValueError(
+                f"expected widths from its own, lower {self.lower} and upper {self.upper}, to those of a full matrix, "
+                f"got {lower} and {upper}"
+            )
         return self._of(pad(self._band, (0, 0, upper - self.upper, lower - self.lower)), lower, upper, self.rows)
 
     def _alike(self, other: Matrix) -> tuple[Any, Any] | None:

@@ -75,6 +75,11 @@ class Matrix(ABC):
         return self.band.device
 
     @property
+    def ndim(self) -> int:
+        """Number of dimensions: 2 for one matrix."""
+        return len(self.shape)
+
+    @property
     def requires_grad(self) -> bool:
         """Whether derivatives with respect to the entries are recorded."""
         return any(one.requires_grad for one in self.tensors)
@@ -85,6 +90,18 @@ class Matrix(ABC):
         if moved.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"expected float32 or float64, got {moved.dtype}")
         return moved
+
+    def cpu(self) -> Self:
+        """The matrix in the computer's own memory."""
+        return self.to("cpu")
+
+    def cuda(self) -> Self:
+        """The matrix on the current CUDA device."""
+        return self.to("cuda")
+
+    def clone(self) -> Self:
+        """The matrix in memory of its own; differentiable."""
+        return self.with_tensors(tuple(one.clone() for one in self.tensors))
 
     def detach(self) -> Self:
         """The matrix without a graph."""
@@ -104,7 +121,7 @@ class Matrix(ABC):
         Raises:
             ValueError: as `solve`, and if `steps` is negative.
         """
-        check_whole("steps", steps)
+        steps = check_whole("steps", steps)
         if steps < 0:
             raise ValueError(f"steps: expected 0 or more, got {steps}")
         return refine(lambda x: self @ x, self.factor() if factor is None else factor, b, steps)

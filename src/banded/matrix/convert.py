@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from banded.errors import BandwidthError
+from banded.errors import BandwidthError, NonFiniteError
 
 if TYPE_CHECKING:
     from scipy.sparse import dia_array
@@ -25,10 +25,17 @@ def array(band: Tensor) -> np.ndarray:
 
 def tensor(name: str, ab: Any) -> Tensor:
     """A band from what SciPy takes: an array, or a tensor, floating point or not."""
-    band = ab if isinstance(ab, Tensor) else torch.as_tensor(np.asarray(ab))
+    band = ab if isinstance(ab, Tensor) else torch.as_tensor(_plain(np.asarray(ab)))
     if band.dtype.is_complex:
         raise TypeError(f"{name}: expected real numbers, got {band.dtype}")
     return band if band.dtype in (torch.float32, torch.float64) else band.double()
+
+
+def _plain(ab: np.ndarray) -> np.ndarray:
+    """In a form that PyTorch has, too: no negative strides, no foreign bytes; shared where it is already."""
+    if ab.dtype.kind == "f" and ab.dtype not in (np.float16, np.float32, np.float64):
+        ab = ab.astype(np.float64)
+    return ab.copy() if any(stride < 0 for stride in ab.strides) else ab
 
 
 def entries(matrix: Any) -> Entries:
@@ -61,6 +68,7 @@ def check_symmetric(i: Tensor, j: Tensor, values: Tensor, n: int) -> None:
     """The entries of both triangles must agree.
 
     Raises:
+        NonFiniteError: if one is NaN or infinite.
         ValueError: if they do not.
     """
     if not len(values):
@@ -68,6 +76,11 @@ def check_symmetric(i: Tensor, j: Tensor, values: Tensor, n: int) -> None:
     from scipy import sparse  # as above
 
     one = sparse.coo_array((array(values), (array(i), array(j))), shape=(n, n)).tocsr()
+    if not bool(torch.isfinite(values).all()):
+        at = int((~torch.isfinite(values)).nonzero()[0])
+        raise NonFiniteError(
+            f"matrix: expected finite entries, got A[{int(i[at])}, {int(j[at])}] = {float(values[at])}"
+        )
     apart = float(abs(one - one.T).max())
     if not apart <= ASYMMETRY * torch.finfo(values.dtype).eps * float(values.abs().max()):
         raise ValueError(

@@ -53,7 +53,7 @@ class Periodic(OneBand):
         """
         check_square(matrix)
         n = matrix.shape[-1]
-        check_bandwidth(bandwidth, n)
+        bandwidth = check_bandwidth(bandwidth, n)
         column = torch.arange(n, device=matrix.device)
         row = column + torch.arange(bandwidth + 1, device=matrix.device)[:, None]
         return cls(matrix[..., row % n, column])
@@ -61,6 +61,9 @@ class Periodic(OneBand):
     def cleaned(self) -> Self:
         """The matrix itself: every cell of its band is an entry."""
         return self
+
+    def _most(self) -> int:
+        return (self.n - 1) // 2
 
     def cut(self) -> tuple[SymmetricBanded, Tensor, Tensor]:
         """The loop cut open at its last k >= 1 unknowns.
@@ -106,7 +109,7 @@ class Periodic(OneBand):
             NonFiniteError: if an entry is NaN or infinite.
         """
         if self.bandwidth == 0:
-            return self.with_tensors((Cholesky(self._band).inverse_band(),))
+            return self.with_tensors((Cholesky(self._band).selected_inverse(),))
         core, border, corner = self.cut()
         whole = Bordered(core, border, corner).inverse_band()
         j = torch.arange(self.n, device=self.device)

@@ -200,5 +200,5 @@ class ReorderedLDL(_ReorderedSolver[IndefiniteFactor]):
         return self._factor.inertia
 
     def slogdet(self) -> tuple[Tensor, Tensor]:
-        """Sign and logarithm of the absolute value of det A, `(...)` each; no graph."""
+        """Sign and logarithm of the absolute value of det A, `(...)` each; it has no derivative."""
         return self._factor.slogdet()

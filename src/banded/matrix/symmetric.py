@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from banded.checks import check_operand
+from banded.checks import check_operand, check_whole
 from banded.factor import Factor, IndefiniteFactor, Inertia
 from banded.matrix.base import Matrix
 
@@ -100,6 +100,15 @@ class Symmetric(Matrix):
         """Numbers of positive, negative and zero eigenvalues, by `ldl`."""
         return self.ldl().inertia
 
+    def logdet(self) -> Tensor:
+        """Log det A, `(...)`, by Cholesky; differentiable.
+
+        Raises:
+            NotPositiveDefiniteError: with the row at which the factorisation stops.
+            NonFiniteError: if an entry is NaN or infinite.
+        """
+        return self.cholesky().logdet()
+
     @abstractmethod
     def inverse_band(self) -> Self:
         """The entries of A⁻¹ where A stores its own, from Cholesky's factor in linear time; differentiable once.
@@ -168,8 +177,22 @@ class OneBand(Symmetric):
         return self._band[..., 0, :]
 
     def widened(self, bandwidth: int) -> Self:
-        """The same matrix with zeros stored up to a half-bandwidth that is no smaller than its own."""
+        """The same matrix with zeros stored up to a half-bandwidth that is no smaller than its own.
+
+        Raises:
+            ValueError: if it is smaller, or does not fit the matrix.
+        """
+        bandwidth = check_whole("bandwidth", bandwidth)
+        if not self.bandwidth <= bandwidth <= self._most():
+            raise ValueError(
+                f"bandwidth: expected {self.bandwidth}, its own, to {self._most()}, which n = {self.n} has room for, "
+                f"got {bandwidth}"
+            )
         return self.with_tensors((pad(self._band, (0, 0, 0, bandwidth - self.bandwidth)),))
+
+    def _most(self) -> int:
+        """The largest half-bandwidth that there is."""
+        return self.n - 1
 
     def _alike(self, other: Matrix) -> tuple[Self, Self] | None:
         if not isinstance(other, type(self)):

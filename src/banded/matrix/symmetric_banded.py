@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from banded.bands import inside_symmetric, symmetric_times
-from banded.checks import check_bandwidth, check_operand
+from banded.checks import check_bandwidth, check_operand, check_tensor
 from banded.factor import LDL, BlockCholesky, Cholesky, solve_without_factors
 from banded.matrix.base import Matrix
 from banded.matrix.convert import array, check_symmetric, check_width, entries, tensor
@@ -60,7 +60,7 @@ class SymmetricBanded(OneBand):
             ValueError: if `matrix` is not square, or not 0 <= bandwidth < n.
         """
         check_square(matrix)
-        check_bandwidth(bandwidth, matrix.shape[-1])
+        bandwidth = check_bandwidth(bandwidth, matrix.shape[-1])
         diagonals = [matrix.diagonal(-d, dim1=-2, dim2=-1) for d in range(bandwidth + 1)]
         return cls(torch.stack([pad(entries, (0, d)) for d, entries in enumerate(diagonals)], -2))
 
@@ -109,8 +109,7 @@ class SymmetricBanded(OneBand):
             raise ValueError(f"matrix: expected shape (n, n), got {(m, n)}")
         check_symmetric(i, j, values, n)
         needed = int((i - j).abs().max()) if len(i) else 0
-        k = needed if bandwidth is None else bandwidth
-        check_bandwidth(k, n)
+        k = needed if bandwidth is None else check_bandwidth(bandwidth, n)
         check_width("bandwidth", needed, k)
         below = i >= j
         band = values.new_zeros(k + 1, n)
@@ -176,7 +175,7 @@ class SymmetricBanded(OneBand):
             NonFiniteError: if an entry is NaN or infinite.
         """
         if self.device.type == "cpu":
-            return self.with_tensors((Cholesky(self._band).inverse_band(),))
+            return self.with_tensors((Cholesky(self._band).selected_inverse(),))
         from banded.matrix.block_tridiagonal import BlockTridiagonal  # as above
 
         band = BlockTridiagonal.from_banded(self).inverse_band().band
@@ -209,9 +208,10 @@ class SymmetricBanded(OneBand):
 
 def check_band(band: object) -> None:
     """`band` must be a float32 or float64 tensor of at least two dimensions."""
-    if not isinstance(band, Tensor) or band.dtype not in (torch.float32, torch.float64):
-        came = band.dtype if isinstance(band, Tensor) else type(band).__name__
-        raise TypeError(f"band: expected a float32 or float64 tensor, got {came}; convert it with .double()")
+    check_tensor("band", band)
+    assert isinstance(band, Tensor)
+    if band.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"band: expected a float32 or float64 tensor, got {band.dtype}; convert it with .double()")
     if band.ndim < 2:
         raise ValueError(
             f"band: expected shape (..., k + 1, n), got {tuple(band.shape)}; band[None] is that of a diagonal matrix"
@@ -219,6 +219,7 @@ def check_band(band: object) -> None:
 
 
 def check_square(matrix: Tensor) -> None:
-    """`matrix` must be `(..., n, n)`."""
+    """`matrix` must be a tensor `(..., n, n)`."""
+    check_tensor("matrix", matrix)
     if matrix.ndim < 2 or matrix.shape[-2] != matrix.shape[-1]:
         raise ValueError(f"matrix: expected shape (..., n, n), got {tuple(matrix.shape)}")
