@@ -93,7 +93,7 @@ def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: py
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["nothing"], "expected one of cartpole, chain, rosenbrock, or FILE.py:OBJECT, got 'nothing'"),
+        (["nothing"], "dixmaano, dixmaanp, or FILE.py:OBJECT, got 'nothing'; `banded list` describes them"),
         (["absent.py:problem"], "absent.py: no such file"),
         (
             ["my_file.py:absent"],

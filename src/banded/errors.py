@@ -39,13 +39,13 @@ class RecoveryError(BandedError, ArithmeticError):
 class _FactorizationError(BandedError, torch.linalg.LinAlgError):  # type: ignore[name-defined, misc]  # stubs lack it
     """A factorisation broke down at a row."""
 
-    def __init__(self, message: str, *, row: int) -> None:
+    def __init__(self, message: str, *, row: int, number: int = 0) -> None:
         super().__init__(message)
         self._message = message
-        self.row = row
+        self.row, self.number = row, number
 
     def __reduce__(self) -> tuple[Any, ...]:  # as above
-        return partial(type(self), row=self.row), (self._message,)
+        return partial(type(self), row=self.row, number=self.number), (self._message,)
 
 
 class NotPositiveDefiniteError(_FactorizationError):
@@ -53,6 +53,7 @@ class NotPositiveDefiniteError(_FactorizationError):
 
     Attributes:
         row: the first row (from 0) whose leading principal minor is not positive.
+        number: of the matrix in its batch, counted row by row from 0.
     """
 
 
@@ -61,6 +62,7 @@ class SingularError(_FactorizationError):
 
     Attributes:
         row: the row (from 0) whose pivot is zero.
+        number: of the matrix in its batch, counted row by row from 0.
     """
 
 

@@ -190,7 +190,9 @@ def test_a_singular_matrix_counts_its_zeros_and_is_not_solved(
     factor = LDL(oracles.lower_band(A * scale, max(1, oracles.bandwidth(A)) if len(A) > 1 else 0, np.nan))
     assert factor.inertia == Inertia(*inertia)
     assert tuple(map(float, factor.slogdet())) == (0, -np.inf)
-    with pytest.raises(SingularError, match=r"has an inverse, got .* singular \(row \d+\).* added to its diagonal") as caught:
+    with pytest.raises(
+        SingularError, match=r"has an inverse, got .* singular \(row \d+\).* added to its diagonal"
+    ) as caught:
         factor.solve(torch.ones(len(A), dtype=torch.float64))
     row = caught.value.row
     without = np.delete(A, row, 0)  # that row is a combination of others

@@ -81,7 +81,7 @@ def test_history_tells_the_way() -> None:
     assert all(after.evaluations > before.evaluations for before, after in pairwise(history))
     assert all(after.seconds >= before.seconds for before, after in pairwise(history))
     assert history[0].step == 0
-    assert all(0 < record.step <= 1 for record in history[1:])
+    assert all(record.step > 0 for record in history[1:])
     assert history[-1].value == result.value
     assert history[-1].gradient_norm == result.gradient_norm
     assert history[-1].evaluations == result.evaluations - 1  # one more for the check of the band
@@ -165,24 +165,35 @@ def test_a_function_without_a_lower_bound(f: Callable[[Tensor], Tensor]) -> None
     assert np.isfinite(result.value)
 
 
-def test_a_stationary_point_that_is_no_minimum() -> None:
-    result = banded.minimize(lambda x: x.cos().sum(), torch.zeros(4, dtype=torch.float64))
-    assert result.status is Status.SADDLE
-    assert not result.success
-
-
+@pytest.mark.parametrize("globalisation", ["line search", "trust region"])
 @pytest.mark.parametrize(
-    ("f", "start", "tolerance"),
+    ("f", "start", "least"),
     [
-        (lambda x: x[0] * x[1], torch.zeros(2).double(), 1e-8),
-        (lambda x: 1e9 * x[0] ** 2 - x[1] ** 2, torch.zeros(2).double(), 1e-8),
-        (lambda x: 1e4 * x[0] ** 2 - x[1] ** 2, torch.zeros(2), 1e-8),
-        (lambda x: 1e4 + x.cos().sum(), torch.full((5,), 1e-6).double(), 1e-9),
-        (lambda x: 100 + x.cos().sum(), torch.full((5,), 1e-3), 1e-5),
+        (lambda x: x.cos().sum(), torch.zeros(4).double(), -4.0),
+        (lambda x: (x[0] ** 2 - 1) ** 2 + x[1] ** 2, torch.zeros(2).double(), 0.0),
+        (lambda x: 1e9 * x[0] ** 2 - x[1] ** 2 + x[1] ** 4, torch.zeros(2).double(), -0.25),
+        (lambda x: 1e4 * x[0] ** 2 - x[1] ** 2 + x[1] ** 4, torch.zeros(2), -0.25),
+        (lambda x: 1e4 + x.cos().sum(), torch.full((5,), 1e-6).double(), 9995.0),
+        (lambda x: 100 + x.cos().sum(), torch.full((5,), 1e-3), 95.0),
     ],
 )
-def test_saddles_and_maxima_are_no_success(f: Callable[[Tensor], Tensor], start: Tensor, tolerance: float) -> None:
-    assert banded.minimize(f, start, tolerance=tolerance).status is Status.SADDLE
+def test_saddles_and_maxima_are_left(
+    f: Callable[[Tensor], Tensor], start: Tensor, least: float, globalisation: str
+) -> None:
+    result = banded.minimize(f, start, globalisation=globalisation)
+    assert result.success
+    assert result.value == pytest.approx(least, abs=1e-5)
+
+
+def test_a_saddle_of_a_function_without_a_lower_bound() -> None:
+    for f in (lambda x: x[0] * x[1], lambda x: 1e9 * x[0] ** 2 - x[1] ** 2):
+        assert banded.minimize(f, torch.zeros(2).double()).status is Status.UNBOUNDED
+
+
+def test_a_saddle_that_rounding_errors_hide_is_no_success() -> None:
+    result = banded.minimize(lambda x: 1e12 + x[0] ** 2 - 1e-6 * (x[1] ** 2 - x[1] ** 4), torch.zeros(2).double())
+    assert result.status is Status.SADDLE
+    assert not result.success
 
 
 def test_a_kink_is_named_from_afar_too() -> None:
@@ -273,15 +284,16 @@ def test_steps_are_shortened_where_f_is_not_defined() -> None:
 
 
 def test_a_derivative_that_becomes_nan_ends_at_the_last_good_point() -> None:
-    """The derivative of sqrt(0) · 0 is NaN; the first step lands there."""
+    """The derivative of sqrt(0) · 0 is NaN from 0.5 down: steps are shortened as long as that helps."""
 
     def f(x: Tensor) -> Tensor:
         return x.square().sum() + 0 * torch.where(x > 0.5, x - 0.5, 0 * x).sqrt().sum()
 
     result = banded.minimize(f, torch.ones(3, dtype=torch.float64))
     assert result.status is Status.NON_FINITE
-    assert result.x.tolist() == [1, 1, 1]
-    assert result.iterations == 0
+    assert bool((result.x > 0.5).all())
+    assert result.value == pytest.approx(0.75, abs=1e-6)
+    assert "last good point" in result.status.value
 
 
 def test_interrupt_returns_the_best_point_so_far() -> None:

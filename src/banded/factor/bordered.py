@@ -110,7 +110,7 @@ class BorderedLDL:
         try:
             self._inverse = core.solve(border.mT.contiguous())
         except SingularError as error:
-            raise lost_in_core(error.row, 0, torch.Size()) from error
+            raise lost_in_core(error.row, error.number, border.shape[:-2]) from error
         self._schur = mirrored(corner - self._border @ self._inverse)
         _check_finite(self._schur, border, corner)
         self._eigenvalues = torch.linalg.eigvalsh(self._schur.detach())

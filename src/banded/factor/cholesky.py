@@ -132,10 +132,11 @@ def _factored(columns: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return L, info
 
 
-def solve_without_factors(band: Tensor, b: Tensor) -> Tensor | None:
-    """X with A x = b `(..., n, c)` for a batch, while each factor is in the cache; None where that is no way.
+def solve_without_factors(band: Tensor, b: Tensor) -> tuple[Tensor, Tensor] | None:
+    """X with A x = b `(..., n, c)` for a batch, while each factor is in the cache, and `(...)`, which are good.
 
-    It is not for one matrix, graphs and transformations, other devices, and failures, which factoring explains.
+    Those are not whose matrix is not positive definite or not finite. None for one matrix, graphs and
+    transformations, and other devices, where this is no way.
     """
     columns = band.mT.reshape(-1, *band.mT.shape[-2:])
     if len(columns) < 2 or band.device.type != "cpu" or derivatives.is_recorded(band, b):
@@ -148,8 +149,8 @@ def solve_without_factors(band: Tensor, b: Tensor) -> Tensor | None:
         over_batch(cholesky_lanes.solve, columns.mT.numpy(), sides, x, info)
     else:
         over_batch(cholesky_kernels.solve_at_once, columns.contiguous().numpy(), sides, x, info)
-    good = not info.any() and bool(np.isfinite(x).all())
-    return torch.from_numpy(x.reshape(b.shape)) if good else None
+    good = (info == 0) & np.isfinite(x).all((1, 2))
+    return torch.from_numpy(x.reshape(b.shape)), torch.from_numpy(good.reshape(b.shape[:-2]))
 
 
 def _in_order(columns: Tensor) -> tuple[np.ndarray, bool]:

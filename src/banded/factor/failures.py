@@ -12,6 +12,7 @@ def not_positive_definite(row: int, number: int, batch: torch.Size) -> NotPositi
         f"expected a positive definite matrix, got one whose leading minor of order {row + 1} is not "
         f"(row {row}{_of_batch(number, batch)}); add_diagonal(...) with a positive number regularises it",
         row=row,
+        number=number,
     )
 
 
@@ -21,6 +22,7 @@ def singular(row: int, number: int, batch: torch.Size) -> SingularError:
         f"expected a matrix that has an inverse, got one that is singular (row {row}{_of_batch(number, batch)}): that "
         "row is a combination of others; a small number added to its diagonal regularises it",
         row=row,
+        number=number,
     )
 
 
@@ -31,6 +33,7 @@ def lost_in_core(row: int, number: int, batch: torch.Size) -> SingularError:
         f"{_of_batch(number, batch)}), which hides whether the whole matrix is: it is factored by the Schur complement "
         "of its core; more unknowns in the border, or a small number added to the diagonal, help",
         row=row,
+        number=number,
     )
 
 

@@ -102,7 +102,9 @@ class Reordered(Symmetric):
             return ReorderedCholesky(self.inner.cholesky(), self)
         except NotPositiveDefiniteError as error:
             row = int(self.order[error.row])
-            raise NotPositiveDefiniteError(f"{error}; in the user's order, this is row {row}", row=row) from None
+            raise NotPositiveDefiniteError(
+                f"{error}; in the user's order, this is row {row}", row=row, number=error.number
+            ) from None
         except NonFiniteError as error:
             raise NonFiniteError(f"{error}; counted along the band: A[a, b] there is H[order[a], order[b]]") from None
 

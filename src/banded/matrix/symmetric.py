@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from banded.checks import check_operand, check_whole
+from banded.errors import NonFiniteError, NotPositiveDefiniteError
 from banded.factor import Factor, IndefiniteFactor, Inertia
 from banded.matrix.base import Matrix
 
@@ -133,6 +134,22 @@ class Symmetric(Matrix):
             ValueError: if `b` has another length, batch shape, dtype or device than A.
         """
         return self.cholesky().solve(b)
+
+    def solve_where_definite(self, b: Tensor) -> tuple[Tensor, Tensor]:
+        """X with A x = b `(B, n)` for those of a batch of B matrices that are positive definite, and `(B,)`, which.
+
+        The others have x = 0.
+        """
+        try:
+            return self.solve(b), torch.ones(len(b), dtype=torch.bool, device=b.device)
+        except (NotPositiveDefiniteError, NonFiniteError):
+            if len(b) == 1:
+                return torch.zeros_like(b), torch.zeros(1, dtype=torch.bool, device=b.device)
+        halves = slice(0, len(b) // 2), slice(len(b) // 2, None)
+        found = [
+            self.with_tensors(tuple(one[part] for one in self.tensors)).solve_where_definite(b[part]) for part in halves
+        ]
+        return torch.cat([x for x, _ in found]), torch.cat([definite for _, definite in found])
 
     def row_sums(self) -> Tensor:
         """`(..., n)`: Σ_j |A[i, j]|, the scale of each row."""

@@ -154,10 +154,15 @@ class SymmetricBanded(OneBand):
         check_operand("b", b, self._band, self.shape[:-1])
         if self.batch_shape:
             vector = b.ndim == self._band.ndim - 1
-            x = solve_without_factors(self._band, b[..., None] if vector else b)
-            if x is not None:
-                return x[..., 0] if vector else x
+            found = solve_without_factors(self._band, b[..., None] if vector else b)
+            if found is not None and bool(found[1].all()):  # factoring explains what is amiss
+                return found[0][..., 0] if vector else found[0]
         return self.cholesky().solve(b)
+
+    def solve_where_definite(self, b: Tensor) -> tuple[Tensor, Tensor]:
+        """X with A x = b `(B, n)` for those of a batch of B matrices that are positive definite, and `(B,)`, which."""
+        found = solve_without_factors(self._band, b[..., None])
+        return super().solve_where_definite(b) if found is None else (found[0][..., 0], found[1])
 
     def ldl(self) -> LDL:
         """Factor A = L D Lᵀ once, indefinite as it may be: to solve with it often, and for its inertia.

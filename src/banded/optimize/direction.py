@@ -1,10 +1,6 @@
 """Which way to go: Newton's direction on the band, regularised where the band is not positive definite."""
 
-import torch
-from torch import Tensor
-
-from banded.errors import NotPositiveDefiniteError
-from banded.matrix import Symmetric
+from banded.optimize.questions import Asking, Kind, Ray, ask, direction
 
 FIRST = 1e-6  # first shift tried, in units of the largest diagonal entry of H
 GROWTH = 4.0  # from one trial to the next, once the size of the shift is known
@@ -21,23 +17,21 @@ class NewtonDirection:
     def __init__(self) -> None:
         self._last = 0.0
 
-    def __call__(self, H: Symmetric, gradient: Tensor) -> tuple[Tensor, float]:
-        """The direction `(n,)` and the δ that it took."""
+    def __call__(self) -> Asking[Ray]:
+        """The direction."""
         shift = 0.0
         while True:
-            try:
-                factor = (H.add_diagonal(shift) if shift else H).cholesky()
-            except NotPositiveDefiniteError:
-                shift = self._next(shift, H)
-                continue
-            if shift:
-                self._last = shift
-            return -factor.solve(gradient), shift
+            ray = yield from direction(shift)
+            if ray is not None:
+                if shift:
+                    self._last = shift
+                return ray
+            shift = yield from self._next(shift)
 
-    def _next(self, shift: float, H: Symmetric) -> float:
+    def _next(self, shift: float) -> Asking[float]:
         if self._last:
             return shift * GROWTH if shift else self._last / GROWTH
         if shift:
             return shift * 10
-        largest = float(H.diagonal().abs().max())
-        return FIRST * largest if largest else float(torch.finfo(H.dtype).eps)
+        largest = yield from ask(Kind.LARGEST)
+        return FIRST * largest if largest else 1e-16

@@ -1,50 +1,138 @@
-"""How far to go: backtracking until f has decreased enough."""
+"""How far to go along a direction: until f has decreased enough."""
 
+import copy
 import math
-from collections.abc import Callable
+from collections import deque
 from dataclasses import dataclass
+from typing import Self
+
+from banded.optimize.direction import NewtonDirection
+from banded.optimize.questions import Asking, Point, Ray, look, value_at
 
 ARMIJO = 1e-4  # share of the promised decrease that is demanded
+WOLFE = 0.9  # share of the slope that may be left
 TRIALS = 60
+LONGEST = 1e10  # times the direction
 CLOSE = 1e3  # times its rounding error: a decrease that f hardly shows
 
 
 @dataclass(frozen=True)
 class Step:
-    """An accepted step, or `length` 0 where none was found; and the evaluations it took."""
+    """A step and the point that it leads to; or None and why: `value` is that of the last trial."""
 
     length: float
+    point: Point | None
     value: float
     evaluations: int
 
 
-def backtrack(along: Callable[[float], float], value: float, slope: float, noise: float) -> Step:
-    """Shortens the step from 1 until f(x + t p) <= f(x) + 1e-4 t slope.
-
-    Nocedal & Wright (2006), algorithm 3.1, with the minimiser of the parabola
-    through what is known as the next trial, kept within a tenth and a half of
-    the last. Values that are not finite only shorten the step. It gives up
-    where the slope promises no more than rounding errors; where it does so from
-    the start, or nearly, f may rise by as much.
+class LineSearch:
+    """Newton's direction, regularised where H is not positive definite, and a step along it.
 
     Args:
-        along: t -> f(x + t p).
-        value: f(x).
-        slope: derivative of `along` at 0, negative.
-        noise: rounding error of f.
+        wolfe: demand that the slope falls as well, to a share of 0.9 (Nocedal & Wright 2006, §3.1), by
+            bisection (Lewis & Overton 2013, Math. Program. 141:135-163); else only that f does.
+        memory: how many of the last values f must fall below, the largest of them: 1 lets f only decrease, more lets
+            it rise for a while (Grippo, Lampariello & Lucidi 1986, SIAM J. Numer. Anal. 23:707-716).
+
+    Raises:
+        ValueError: if `memory` is below 1.
     """
-    slack = noise if -slope <= CLOSE * noise else 0.0
-    length = 1.0
-    for trial in range(1, TRIALS + 1):
-        reached = along(length)
-        if reached <= value + ARMIJO * length * slope + slack:
-            return Step(length, reached, trial)
-        if math.isfinite(reached):
-            curvature = reached - value - slope * length
-            best = -slope * length**2 / (2 * curvature) if curvature > 0 else 0.5 * length
-            length = min(max(best, 0.1 * length), 0.5 * length)
-        else:
-            length *= 0.5
-        if -slope * length <= noise:
-            return Step(0.0, value, trial)
-    return Step(0.0, value, TRIALS)
+
+    def __init__(self, *, wolfe: bool = True, memory: int = 1) -> None:
+        if memory < 1:
+            raise ValueError(f"memory: expected 1 or more values, got {memory}")
+        self.wolfe, self.memory = wolfe, memory
+        self._direction = NewtonDirection()
+        self._values: deque[float] = deque(maxlen=memory)
+        self._in_full = True  # whether the last step was a full one
+
+    def anew(self) -> Self:
+        """The same for another minimisation."""
+        other = copy.copy(self)
+        other.__init__(wolfe=self.wolfe, memory=self.memory)  # type: ignore[misc]
+        return other
+
+    def direct(self) -> Asking[Ray]:
+        """The direction that leaves from here."""
+        ray = yield from self._direction()
+        return ray
+
+    def step(self, here: Point, ray: Ray, noise: float) -> Asking[Step]:
+        """A step along it, and the point looked at last: that where f has decreased enough.
+
+        It gives up where the slope promises no more than rounding errors; where it does so from the start, or nearly,
+        f may rise by as much. Points that are not finite only shorten the step.
+
+        Args:
+            here: value and gradient where the ray leaves.
+            ray: the direction.
+            noise: rounding error of f.
+        """
+        self._values.append(here.value)
+        search = self._bisect if self.wolfe else self._backtrack
+        step = yield from search(here.value, max(self._values), ray, noise)
+        self._in_full = step.length == 1
+        return step
+
+    def _backtrack(self, value: float, reference: float, ray: Ray, noise: float) -> Asking[Step]:
+        """Nocedal & Wright (2006), algorithm 3.1.
+
+        The next trial is the minimiser of the parabola through what is known, within a tenth and a half of the last.
+        """
+        slope, length, evaluations = ray.slope, 1.0, 0
+        slack = noise if -slope <= CLOSE * noise else 0.0
+        reached = value
+        while evaluations < TRIALS:
+            point = None
+            if self._in_full and length == 1:  # what was enough last time is taken at its word
+                point = yield from look(length)
+                reached = point.value
+            else:
+                reached = yield from value_at(length)
+            evaluations += 1
+            if reached == -math.inf:
+                break
+            if reached <= reference + ARMIJO * length * slope + slack:
+                if point is None:
+                    point = yield from look(length)
+                    evaluations += 1
+                if point.finite:
+                    return Step(length, point, reached, evaluations)
+                reached = math.nan
+            length *= _shorter(value, slope, length, reached)
+            if -slope * length <= noise:
+                break
+        return Step(0.0, None, reached, evaluations)
+
+    def _bisect(self, value: float, reference: float, ray: Ray, noise: float) -> Asking[Step]:
+        slope, length, low, high, evaluations = ray.slope, 1.0, 0.0, math.inf, 0
+        slack = noise if -slope <= CLOSE * noise else 0.0
+        best: Point | None = None
+        while evaluations < TRIALS:
+            point = yield from look(length)
+            evaluations += 1
+            if point.value == -math.inf:
+                return Step(0.0, None, point.value, evaluations)
+            if not (point.finite and point.value <= reference + ARMIJO * length * slope + slack):
+                high = length
+            elif point.slope < WOLFE * slope and length < LONGEST:
+                low, best = length, point
+            else:
+                return Step(length, point, point.value, evaluations)
+            length = (low + high) / 2 if math.isfinite(high) else 2 * low
+            if -slope * length <= noise or high - low <= 1e-12 * high:
+                break
+        if best is None:
+            return Step(0.0, None, value if point.finite else math.nan, evaluations)
+        best = yield from look(low)
+        return Step(low, best, best.value, evaluations + 1)
+
+
+def _shorter(value: float, slope: float, length: float, reached: float) -> float:
+    """The share of its length that a step keeps."""
+    if not math.isfinite(reached):
+        return 0.5
+    curvature = reached - value - slope * length
+    best = -slope * length / (2 * curvature) if curvature > 0 else 0.5
+    return min(max(best, 0.1), 0.5)

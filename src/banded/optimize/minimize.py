@@ -12,13 +12,18 @@ from banded.checks import check_function
 from banded.compiling import outside_graphs
 from banded.hessian import Layout, Plan, Tree, layout
 from banded.hessian import plan as make_plan
-from banded.optimize.direction import NewtonDirection
+from banded.matrix import Symmetric
+from banded.optimize.dialogue import newton
+from banded.optimize.line_search import LineSearch
 from banded.optimize.multipliers import AugmentedLagrangian, rounds
-from banded.optimize.newton import newton
+from banded.optimize.newton import Globalisation
 from banded.optimize.recorder import Recorder, State
 from banded.optimize.result import Result, Status
+from banded.optimize.trust_region import TrustRegion
+from banded.optimize.workspace import Place
 
 PLANS = 3  # made anew at most, where f couples other unknowns at the end than at the start
+GLOBALISATIONS: dict[str, type[LineSearch | TrustRegion]] = {"line search": LineSearch, "trust region": TrustRegion}
 _UNCHECKED = (Status.NON_FINITE, Status.UNBOUNDED, Status.INTERRUPTED, Status.MAX_ITERATIONS)
 
 
@@ -32,6 +37,7 @@ def minimize(
     border: Sequence[str | int] | None = None,
     method: str = "auto",
     compile: bool = False,
+    globalisation: str | Globalisation = "line search",
     tolerance: float = 1e-8,
     max_iterations: int = 3000,
     progress: bool | None = None,
@@ -39,9 +45,10 @@ def minimize(
     """Minimise f, perhaps subject to c(x) = 0, by Newton's method on the band of its Hessian.
 
     The step solves (H + δI) p = -g by banded Cholesky, with the smallest δ >= 0
-    tried that makes the matrix positive definite, and is shortened until f has
-    decreased enough (Nocedal & Wright 2006, §3.1, §3.4). Constraints are
-    brought in by penalties with multiplier updates.
+    tried that makes the matrix positive definite, and its length is such that f
+    and its slope decrease enough (Nocedal & Wright 2006, §3.1, §3.4). Saddle points
+    are left along negative curvature. Constraints are brought in by penalties with
+    multiplier updates.
 
     Args:
         f: twice differentiable loss, takes a pytree like `x0`, returns a scalar
@@ -54,6 +61,8 @@ def minimize(
         border: unknowns that couple to everything, as in `plan`.
         method: recovery of the band, as in `plan`.
         compile: compile f with its derivatives, as in `plan`.
+        globalisation: what leads to a minimum from afar: "line search" or "trust region", or one of these with settings
+            of your own, such as `LineSearch(memory=10)`.
         tolerance: on the largest absolute entry of the gradient, in units of
             f / x, and of c, in its own units.
         max_iterations: Newton steps at most.
@@ -73,23 +82,24 @@ def minimize(
     _check_limits(tolerance, max_iterations)
     where = _layout(f, x0, border)
     recorder = Recorder(progress, where, constrained=equality is not None)
+    globalisation = _globalisation(globalisation)
     with torch.inference_mode(False):
         x = where.flatten(x0).detach().clone(memory_format=torch.contiguous_format)
         make = partial(make_plan, bandwidth=bandwidth, border=border, method=method, compile=compile)
         if equality is None:
             made = f if isinstance(f, Plan) else make(f, where.unflatten(x))
-            steps = partial(_newton, tolerance=tolerance)
+            steps = partial(_newton, globalisation, tolerance=tolerance)
         else:
             lagrangian = _lagrangian(f, equality, where, x)
             made = make(lagrangian, where.unflatten(x))
-            steps = partial(rounds, lagrangian, tolerance=tolerance)
+            steps = partial(rounds, lagrangian, globalisation, tolerance=tolerance)
         for _ in range(PLANS):
             state, status = _follow(steps(made, x), recorder, max_iterations)
-            x = state.iterate.x
+            x = state.place.x[0]
             if status in _UNCHECKED:
                 break
             recorder.count(1)
-            if not made.leak(x, state.iterate.H):
+            if not made.leak(x, _of_one(state.place)):
                 break
             status = Status.BANDWIDTH
             if isinstance(f, Plan) or bandwidth is not None:
@@ -98,9 +108,14 @@ def minimize(
     return recorder.result(state, status)
 
 
-def _newton(plan: Plan, x: Tensor, tolerance: float) -> Iterator[State]:
-    for iterate in newton(plan, x, NewtonDirection(), tolerance):
-        yield State(iterate, iterate.value, iterate.status)
+def _newton(globalisation: Globalisation, plan: Plan, x: Tensor, tolerance: float) -> Iterator[State]:
+    for iterate, place in newton(plan, x, globalisation, tolerance):
+        yield State(iterate, place, iterate.point.value, iterate.status)
+
+
+def _of_one(place: Place) -> Symmetric:
+    """The Hessian of the only problem there."""
+    return place.H.with_tensors(tuple(one[0] for one in place.H.tensors))
 
 
 def _lagrangian(
@@ -110,6 +125,19 @@ def _lagrangian(
         raise TypeError("f: expected a function where there are equality constraints, got a Plan; pass its function")
     check_function("equality", equality)
     return AugmentedLagrangian(f, equality, where, x)
+
+
+def _globalisation(wanted: str | Globalisation) -> Globalisation:
+    if isinstance(wanted, str):
+        if wanted not in GLOBALISATIONS:
+            raise ValueError(
+                f"globalisation: expected {' or '.join(map(repr, GLOBALISATIONS))}, or an object such as "
+                f"banded.LineSearch(memory=10), got {wanted!r}"
+            )
+        return GLOBALISATIONS[wanted]()
+    if not hasattr(wanted, "anew"):
+        raise TypeError(f"globalisation: expected a name, LineSearch or TrustRegion, got {type(wanted).__name__}")
+    return wanted.anew()
 
 
 def _layout(f: Callable[[Any], Tensor] | Plan, x0: Tree, border: Sequence[str | int] | None) -> Layout:

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from banded.checks import check_dependence, check_residuals
 from banded.hessian import Layout, Plan, Tree
-from banded.optimize.direction import NewtonDirection
-from banded.optimize.newton import Iterate, newton
+from banded.optimize.dialogue import newton
+from banded.optimize.newton import Globalisation, Iterate
 from banded.optimize.recorder import State
 from banded.optimize.result import Status
+from banded.optimize.workspace import Place
 
 START = 0.1  # first penalty weight, of constraints that change with x by about as much as x does
 GROWTH = 10.0  # from round to round
@@ -63,10 +64,11 @@ class AugmentedLagrangian:
         """What L adds to f."""
         return (residual * (self.multipliers + self.penalty * residual)).sum()
 
-    def state(self, iterate: Iterate, value: float, residual: Tensor) -> State:
+    def state(self, iterate: Iterate, place: Place, value: float, residual: Tensor) -> State:
         """An iterate of Newton's method on L, in terms of f, which is `value` there, and c, `residual`."""
         return State(
             iterate,
+            place,
             value=value,
             violation=float(residual.abs().max()),
             penalty=float(self.penalty),
@@ -74,7 +76,9 @@ class AugmentedLagrangian:
         )
 
 
-def rounds(lagrangian: AugmentedLagrangian, plan: Plan, x: Tensor, tolerance: float) -> Iterator[State]:
+def rounds(
+    lagrangian: AugmentedLagrangian, globalisation: Globalisation, plan: Plan, x: Tensor, tolerance: float
+) -> Iterator[State]:
     """States of the method of multipliers: Newton on L, then λ, then ρ tenfold, and again.
 
     A round is not solved further than its penalty is worth: it ends once the
@@ -83,27 +87,28 @@ def rounds(lagrangian: AugmentedLagrangian, plan: Plan, x: Tensor, tolerance: fl
     that shows late, it comes once more.
     """
     measure = plan.evaluator(lagrangian.measure)
-    direction, last, most = NewtonDirection(), 0.0, 0.0
+    last, most = 0.0, 0.0
     while True:
-        for iterate in newton(plan, x, direction, tolerance):
-            f, c = measure(iterate.x)
-            state = lagrangian.state(iterate, float(f), c)
+        for iterate, place in newton(plan, x, globalisation, tolerance):
+            f, c = measure(place.x[0])
+            state = lagrangian.state(iterate, place, float(f), c)
             violation = float(c.abs().max())
             most = max(most, violation)
             if iterate.status is not None:
                 break
             yield state
             worth = float(lagrangian.penalty * c.square().sum())
-            if iterate.shift == 0 and iterate.decrement <= GATE * worth:
+            if iterate.ray.shift == 0 and iterate.decrement <= GATE * worth:
                 break
         stuck = violation > 0.1 * last
         at_limit = float(lagrangian.penalty) >= lagrangian.limit
-        status = _verdict(iterate, violation, tolerance, most=most, stuck=stuck, at_limit=at_limit)
+        eps = torch.finfo(x.dtype).eps
+        status = _verdict(iterate, violation, tolerance, eps, most=most, stuck=stuck, at_limit=at_limit)
         yield replace(state, status=status)
         if status is not None:
             return
         if iterate.status is not Status.UNBOUNDED:  # there, only a larger penalty helps
-            x = iterate.x
+            x = place.x[0]
             lagrangian.multipliers += 2 * lagrangian.penalty * c
         if stuck or iterate.status is Status.UNBOUNDED:
             lagrangian.penalty *= GROWTH
@@ -111,7 +116,7 @@ def rounds(lagrangian: AugmentedLagrangian, plan: Plan, x: Tensor, tolerance: fl
 
 
 def _verdict(
-    iterate: Iterate, violation: float, tolerance: float, *, most: float, stuck: bool, at_limit: bool
+    iterate: Iterate, violation: float, tolerance: float, eps: float, *, most: float, stuck: bool, at_limit: bool
 ) -> Status | None:
     """Why a round was the last, or None; `most` is the largest violation on the way."""
     ended = iterate.status
@@ -120,9 +125,9 @@ def _verdict(
     if violation <= tolerance:
         if ended in (Status.PRECISION, Status.LINE_SEARCH, Status.SADDLE):
             return ended
-        if iterate.gradient_norm <= tolerance:
+        if iterate.point.gradient_norm <= tolerance:
             return Status.CONVERGED
-    met = violation <= torch.finfo(iterate.x.dtype).eps ** (2 / 3) * most
+    met = violation <= eps ** (2 / 3) * most
     if met and (at_limit or (stuck and ended is Status.PRECISION)):
         return ended if ended in (Status.LINE_SEARCH, Status.SADDLE) else Status.PRECISION
     if not at_limit:

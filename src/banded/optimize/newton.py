@@ -1,167 +1,180 @@
-"""Newton's method as a sequence of iterates; who asks for them decides when it is enough."""
+"""Newton's method as an algorithm that asks for all it needs; who runs it decides when it is enough."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import Protocol, Self
 
-import torch
-from torch import Tensor
-
-from banded.errors import NonFiniteError, NotPositiveDefiniteError
-from banded.hessian import Plan
-from banded.matrix import Symmetric
-from banded.optimize.direction import NewtonDirection
-from banded.optimize.line_search import backtrack
+from banded.optimize.line_search import Step
+from banded.optimize.questions import Asking, Kind, Point, Question, Ray, accept, ask, direction, look, value_at
 from banded.optimize.result import Status
 
 UNBOUNDED = 1e20  # a fall of f, relative to its size and promise at the start, that no minimum explains
 NOISE = 10  # rounding error of f, in units of eps |f|
-SAMPLES = 4  # of the rounding error of f, where large terms may cancel in it
 PATIENCE = 10  # steps in a row that lower neither f, by a millionth of what they promise, nor the gradient
+HALVINGS = 60  # of a step along negative curvature
 
 
-@dataclass(frozen=True, eq=False)
+class Globalisation(Protocol):
+    """How steps are made that lead to a minimum from anywhere."""
+
+    def anew(self) -> Self:
+        """The same for another minimisation."""
+        ...
+
+    def direct(self) -> Asking[Ray]:
+        """The direction that leaves from here."""
+        ...
+
+    def step(self, here: Point, ray: Ray, noise: float) -> Asking[Step]:
+        """A step along it to where f has decreased enough, which is looked at last."""
+        ...
+
+
+@dataclass(frozen=True)
 class Iterate:
-    """A point, what is known there, and the direction that leaves it.
+    """An iterate, in numbers.
 
     Attributes:
-        x: the point, `(n,)`; `gradient` and `direction` likewise.
-        value: f(x).
-        gradient: g.
-        H: Hessian.
-        direction: p = -(H + δI)⁻¹ g.
-        shift: δ.
+        point: what is known there.
+        ray: the direction that leaves it.
         step: length of the step that led here, 0 at the start.
         evaluations: made to come here, line search included.
         status: why there is no next iterate, or None.
+        stationary: whether the gradient is within the tolerance.
     """
 
-    x: Tensor
-    value: float
-    gradient: Tensor
-    H: Symmetric
-    direction: Tensor
-    shift: float
+    point: Point
+    ray: Ray
     step: float
     evaluations: int
     status: Status | None = None
+    stationary: bool = False
 
-    @cached_property
-    def gradient_norm(self) -> float:
-        """Largest absolute entry of the gradient."""
-        return float(self.gradient.abs().max())
-
-    @cached_property
+    @property
     def decrement(self) -> float:
-        """-gᵀp = gᵀ(H + δI)⁻¹g, twice the decrease that the quadratic model promises."""
-        return -float(torch.dot(self.gradient, self.direction))
-
-    def is_minimum(self) -> bool:
-        """Whether H is positive semidefinite, as nearly as its dtype can tell."""
-        if self.shift == 0:
-            return True
-        rows = self.H.row_sums()
-        margin = torch.where(rows > 0, torch.finfo(self.H.dtype).eps ** 0.5 * rows, 1.0)  # an empty row is flat
-        try:
-            self.H.add_diagonal(margin).cholesky()
-        except NotPositiveDefiniteError:
-            return False
-        return True
+        """-gᵀp, twice the decrease that the quadratic model promises, where δ = 0."""
+        return -self.ray.slope
 
 
-def newton(plan: Plan, x: Tensor, direction: NewtonDirection, tolerance: float) -> Iterator[Iterate]:
-    """Iterates of the regularised Newton method with a backtracking line search, from `x`.
+class Newton:
+    """Newton's method with a globalisation, for one problem.
 
-    The last has a status: there the gradient is within `tolerance`, or there is
-    no going on, because of rounding errors, or f does not decrease, falls
-    without limit or is not finite. Where that shows only on the way on, the last
-    iterate comes once more.
+    The last iterate has a status: there the gradient is within `tolerance`, or there is no going on, because of
+    rounding errors, or f does not decrease, falls without limit or is not finite. Where that shows only on the way
+    on, the last iterate comes once more.
 
-    Raises:
-        NonFiniteError: if f or a derivative is not finite at `x`.
+    Args:
+        globalisation: how steps are made.
+        tolerance: of the largest entry of the gradient, in units of f / x, and of its natural size where that is small.
+        eps: of the dtype.
     """
-    here = _judge(_arrive(plan, x, direction, step=0.0, evaluations=1), tolerance)
-    floor = -UNBOUNDED * max(1.0, abs(here.value), here.decrement)
-    least, idle = here.gradient_norm, 0
-    while True:
-        yield here
-        if here.status is not None:
-            return
-        if idle == PATIENCE:
-            here = _give_up(plan, here)
-            continue
-        there = _judge(_advance(plan, here, direction, floor), tolerance)
-        gained = max(_noise(here), 1e-6 * here.decrement) < here.value - there.value
-        idle = 0 if gained or there.gradient_norm < 0.9 * least else idle + 1
-        least, here = min(least, there.gradient_norm), there
+
+    def __init__(self, globalisation: Globalisation, tolerance: float, eps: float) -> None:
+        self._globalisation, self._tolerance, self._eps = globalisation, tolerance, eps
+        self._floor = -math.inf
+        self._least, self._idle = math.inf, 0
+
+    def run(self, start: Point) -> Asking[None]:
+        """From where the start was looked at."""
+        here = yield from self._arrive(start, 0.0, 1)
+        self._floor = -UNBOUNDED * max(1.0, abs(start.value), here.decrement)
+        while True:
+            yield Question(Kind.REPORT, here)  # type: ignore[arg-type]
+            if here.status is not None:
+                return
+            there = yield from self._advance(here)
+            self._watch(here, there)
+            here = there
+
+    def _arrive(self, point: Point, step: float, evaluations: int) -> Asking[Iterate]:
+        """At a point that was looked at."""
+        yield from accept()
+        ray = yield from self._globalisation.direct()
+        stationary = yield from self._is_stationary(point)
+        minimum = stationary and (ray.shift == 0 or (yield from ask(Kind.MINIMUM)))
+        return Iterate(point, ray, step, evaluations, Status.CONVERGED if minimum else None, stationary)
+
+    def _is_stationary(self, point: Point) -> Asking[bool]:
+        if point.gradient_norm > self._tolerance:
+            return False
+        scale = yield from ask(Kind.SCALE)
+        return point.gradient_norm <= self._tolerance * min(1.0, scale)
+
+    def _watch(self, here: Iterate, there: Iterate) -> None:
+        """Count the steps that were of no use."""
+        gained = max(self._noise(here), 1e-6 * here.decrement) < here.point.value - there.point.value
+        norm = there.point.gradient_norm
+        self._idle = 0 if gained or norm < 0.9 * self._least else self._idle + 1
+        self._least = min(self._least, norm)
+
+    def _advance(self, here: Iterate) -> Asking[Iterate]:
+        """The next iterate, or this one with the reason why there is none."""
+        noise, tried = self._noise(here), 0
+        if here.stationary:
+            noise = yield from self._measured_noise(here)
+            return (yield from self._escape(here, tried, noise))
+        if self._idle >= PATIENCE:
+            return (yield from self._give_up(here, tried))
+        if here.decrement > 2 * noise and here.point.gradient_norm > 0:
+            step = yield from self._globalisation.step(here.point, here.ray, noise)
+            if step.value < self._floor:
+                return _ended(here, Status.UNBOUNDED)
+            if step.point is not None:
+                return (yield from self._arrive(step.point, step.length, step.evaluations))
+            if math.isnan(step.value):
+                return _ended(here, Status.NON_FINITE)
+            tried = step.evaluations
+        return (yield from self._polish(here, tried))
+
+    def _polish(self, here: Iterate, tried: int) -> Asking[Iterate]:
+        """A full step where f no longer tells points apart, as long as it halves the gradient."""
+        if here.point.gradient_norm > 0:
+            yield from direction(here.ray.shift)  # the search may have left another one
+            there = yield from look(1.0)
+            tried += 1
+            if there.finite and there.gradient_norm <= 0.5 * here.point.gradient_norm:
+                noise = yield from self._measured_noise(here)
+                if there.value <= here.point.value + 10 * noise:
+                    return (yield from self._arrive(there, 1.0, tried))
+        return (yield from self._give_up(here, tried))
+
+    def _give_up(self, here: Iterate, tried: int) -> Asking[Iterate]:
+        """Where f does not decrease: along negative curvature, for rounding errors, or in spite of its derivatives."""
+        noise = yield from self._measured_noise(here)
+        if here.decrement > 100 * noise:
+            return _ended(here, Status.LINE_SEARCH)
+        if here.ray.shift == 0 or (yield from ask(Kind.MINIMUM)):
+            return _ended(here, Status.PRECISION)
+        return (yield from self._escape(here, tried, noise))
+
+    def _escape(self, here: Iterate, tried: int, noise: float) -> Asking[Iterate]:
+        """Leave a saddle along the lowest curvature, as far as f falls by a good part of what that promises."""
+        ray: Ray = yield Question(Kind.CURVE, here.ray.shift)
+        size = yield from ask(Kind.SIZE)
+        length = max(1.0, size)
+        for trial in range(1, HALVINGS + 1):
+            promise = -length * ray.slope - 0.5 * length**2 * ray.curvature
+            if promise <= noise:
+                break
+            reached = yield from value_at(length)
+            if reached < self._floor:
+                return _ended(here, Status.UNBOUNDED)
+            if here.point.value - reached >= max(0.1 * promise, noise):
+                point = yield from look(length)
+                if point.finite:
+                    self._idle, self._least = 0, math.inf
+                    return (yield from self._arrive(point, length, tried + trial + 1))
+            length /= 2
+        return _ended(here, Status.SADDLE)
+
+    def _noise(self, here: Iterate) -> float:
+        return NOISE * self._eps * abs(here.point.value)
+
+    def _measured_noise(self, here: Iterate) -> Asking[float]:
+        """The same, or how f changes with the rounding errors of x, if that is more: large terms may cancel in f."""
+        measured = yield from ask(Kind.NOISE)
+        return max(self._noise(here), measured)
 
 
-def _judge(here: Iterate, tolerance: float) -> Iterate:
-    """The iterate, with a status where its gradient is small."""
-    if here.status is not None or here.gradient_norm > tolerance:
-        return here
-    return replace(here, status=Status.CONVERGED if here.is_minimum() else Status.SADDLE)
-
-
-def _arrive(plan: Plan, x: Tensor, direction: NewtonDirection, *, step: float, evaluations: int) -> Iterate:
-    value, gradient, H = plan.evaluate(x)
-    if not bool(torch.isfinite(gradient).all()):
-        raise NonFiniteError("f: expected a finite gradient")
-    p, shift = direction(H, gradient)
-    return Iterate(x, float(value), gradient, H, p, shift, step, evaluations)
-
-
-def _advance(plan: Plan, here: Iterate, direction: NewtonDirection, floor: float) -> Iterate:
-    """The next iterate, or this one with the reason why there is none."""
-    noise = _noise(here)
-    tried = 0
-    if here.decrement > 2 * noise:
-        step = backtrack(
-            lambda t: float(plan.value_at(here.x + t * here.direction)), here.value, -here.decrement, noise
-        )
-        if step.value < floor:
-            return replace(here, status=Status.UNBOUNDED)
-        if step.length:
-            x = here.x + step.length * here.direction
-            try:
-                return _arrive(plan, x, direction, step=step.length, evaluations=step.evaluations + 1)
-            except NonFiniteError:
-                return replace(here, status=Status.NON_FINITE)
-        tried = step.evaluations
-    return _polish(plan, here, direction, tried)
-
-
-def _polish(plan: Plan, here: Iterate, direction: NewtonDirection, tried: int) -> Iterate:
-    """A full step where f no longer tells points apart, as long as it halves the gradient."""
-    try:
-        there = _arrive(plan, here.x + here.direction, direction, step=1.0, evaluations=tried + 1)
-    except NonFiniteError:
-        return replace(here, status=Status.NON_FINITE)
-    halved = there.gradient_norm <= 0.5 * here.gradient_norm
-    if halved and there.value <= here.value + 10 * _measured_noise(plan, here):
-        return there
-    return _give_up(plan, here)
-
-
-def _give_up(plan: Plan, here: Iterate) -> Iterate:
-    """Where f does not decrease: for its rounding errors, or in spite of its derivatives."""
-    if here.decrement > 100 * _measured_noise(plan, here):
-        return replace(here, status=Status.LINE_SEARCH)
-    return replace(here, status=Status.PRECISION if here.is_minimum() else Status.SADDLE)
-
-
-def _noise(here: Iterate) -> float:
-    return NOISE * torch.finfo(here.x.dtype).eps * abs(here.value)
-
-
-def _measured_noise(plan: Plan, here: Iterate) -> float:
-    """The same, or how f changes with the rounding errors of x, if that is more: large terms may cancel in f."""
-    generator = torch.Generator().manual_seed(0)
-    ulp = torch.finfo(here.x.dtype).eps * here.x.abs()
-    noise = _noise(here)
-    for _ in range(SAMPLES):
-        signs = torch.randn(here.x.shape, generator=generator, dtype=torch.float64, device="cpu").sign().to(here.x)
-        change = abs(float(plan.value_at(here.x + ulp * signs)) - here.value)
-        noise = max(noise, change) if math.isfinite(change) else noise
-    return noise
+def _ended(here: Iterate, status: Status) -> Iterate:
+    return replace(here, status=status)

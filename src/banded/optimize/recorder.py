@@ -12,6 +12,7 @@ from torch import Tensor
 from banded.hessian import Layout
 from banded.optimize.newton import Iterate
 from banded.optimize.result import Record, Result, Status
+from banded.optimize.workspace import Place
 
 _CONSTRAINED = ("violation", "penalty")
 _COLUMNS: dict[str, Callable[[Record], str]] = {
@@ -33,6 +34,7 @@ class State:
 
     Attributes:
         iterate: the iterate.
+        place: where it is, with its derivatives: of one problem.
         value: f at it, without penalty terms.
         status: why the minimisation ends here, or None.
         violation: largest absolute constraint residual, or None.
@@ -41,6 +43,7 @@ class State:
     """
 
     iterate: Iterate
+    place: Place
     value: float
     status: Status | None = None
     violation: float | None = None
@@ -71,7 +74,7 @@ class Recorder:
 
     def add(self, state: State) -> None:
         """Record a state, unless it is the last one again, now with a status."""
-        if self._last is not None and self._last.iterate.x is state.iterate.x and self._last.penalty == state.penalty:
+        if self._last is not None and self._last.iterate.point is state.iterate.point:
             return
         self._last = state
         self._evaluations += state.iterate.evaluations
@@ -79,9 +82,9 @@ class Recorder:
         record = Record(
             iteration=self.steps,
             value=state.value,
-            gradient_norm=state.iterate.gradient_norm,
+            gradient_norm=state.iterate.point.gradient_norm,
             step=state.iterate.step,
-            shift=state.iterate.shift,
+            shift=state.iterate.ray.shift,
             evaluations=self._evaluations,
             seconds=time.perf_counter() - self._start,
             violation=state.violation,
@@ -98,12 +101,12 @@ class Recorder:
     def result(self, state: State, status: Status) -> Result:
         """The outcome at `state`."""
         return Result(
-            x=self._layout.unflatten(state.iterate.x.detach().clone()),
+            x=self._layout.unflatten(state.place.x[0].clone()),
             value=state.value,
             status=status,
             iterations=self.steps,
             evaluations=self._evaluations,
-            gradient_norm=state.iterate.gradient_norm,
+            gradient_norm=state.iterate.point.gradient_norm,
             seconds=time.perf_counter() - self._start,
             history=tuple(self._records),
             multipliers=state.multipliers,

@@ -17,9 +17,9 @@ class Status(Enum):
         "x is as good as it gets; for a smaller gradient use float64 or scale f, else raise the tolerance."
     )
     SADDLE = (
-        "The gradient is as small as asked, or as rounding allows, but f curves downwards along some direction: "
-        "x is no minimum. "
-        "Start from a point moved a little at random."
+        "The gradient is as small as asked, or as rounding allows, and f curves downwards along some direction, but "
+        "does not decrease along it: x is no minimum. f may be hidden by its rounding errors: use float64, or "
+        "start from a point moved a little at random."
     )
     MAX_ITERATIONS = (
         "The iteration limit came first; x is the best point so far. "
@@ -36,7 +36,7 @@ class Status(Enum):
         "Look for a sign error or a missing term, or bound the unknowns by a barrier."
     )
     NON_FINITE = (
-        "f has a finite value but a gradient or Hessian that is not, one step on; x is the last good point. "
+        "However short the step, f or its derivatives are not finite there; x is the last good point. "
         "Look for sqrt, norm or division at the edge of its domain, and add a small positive number inside."
     )
     INFEASIBLE = (

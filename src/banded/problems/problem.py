@@ -30,6 +30,7 @@ class Problem:
         columns: x -> named vectors of equal length to save and draw, the first
             of them the axis, such as time; None draws x as it is.
         draw: draws the result into a part of a figure, in place of the series.
+        optimum: the least value of f, where it is known.
     """
 
     objective: Callable[[Any], Tensor]
@@ -39,6 +40,7 @@ class Problem:
     title: str = ""
     columns: Callable[[Any], Mapping[str, Tensor]] | None = None
     draw: Callable[[SubFigure, Result], None] | None = None
+    optimum: float | None = None
 
     def solve(self, **options: Any) -> Result:
         """`minimize` with this problem's arguments; `options` are its others."""
