@@ -26,7 +26,7 @@ from banded.matrix import (
     Symmetric,
     SymmetricBanded,
 )
-from banded.optimize import Record, Result, Status, minimize
+from banded.optimize import LineSearch, Record, Result, Results, Status, TrustRegion, minimize
 from banded.problems import Problem
 
 __version__ = version("banded")
@@ -38,6 +38,7 @@ __all__ = [
     "BlockTridiagonal",
     "Bordered",
     "FileFormatError",
+    "LineSearch",
     "Matrix",
     "NonFiniteError",
     "NotPositiveDefiniteError",
@@ -49,10 +50,12 @@ __all__ = [
     "Reordered",
     "Report",
     "Result",
+    "Results",
     "SingularError",
     "Status",
     "Symmetric",
     "SymmetricBanded",
+    "TrustRegion",
     "hessian",
     "minimize",
     "plan",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from banded.hessian.compiled import compile_value, compiled
+from banded.hessian.data import WithData
 from banded.hessian.memory import peak_bytes
 from banded.hessian.products import Engine, Function, batched, loop, over_batch, replicated, value_of
 
@@ -16,23 +17,29 @@ TANGENTS = 2**17  # entries of the vectors in one vectorised pass, beyond which 
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine, its name and why it; and f alone."""
+    """An engine, its name and why it; f alone; and whether f takes a batch at once."""
 
     name: str
     reason: str
     run: Engine
     value: Function
+    vectorised: bool = True
 
 
 def choose(
-    f: Function, x: Tensor, probes: Tensor, memory: int, compile: bool, eager: Callable[[], Choice] | None = None
+    f: Function | WithData[Tensor],
+    x: Tensor,
+    probes: Tensor,
+    memory: int,
+    compile: bool,
+    eager: Callable[[], Choice] | None = None,
 ) -> Choice:
     """The engine for f, compiled or not; `eager` gives the one that is not."""
     eager = eager or (lambda: eager_engine(f, x, memory))
     return _compiled_engine(f, x, probes, eager) if compile else eager()
 
 
-def eager_engine(f: Function, x: Tensor, memory: int) -> Choice:
+def eager_engine(f: Function | WithData[Tensor], x: Tensor, memory: int) -> Choice:
     """The first of the vectorised engines that runs, or the loop.
 
     Args:
@@ -55,11 +62,11 @@ def eager_engine(f: Function, x: Tensor, memory: int) -> Choice:
         except RuntimeError as error:
             reasons.append(f"{name} failed: {_first_line(error)}")
             continue
-        return Choice(name, "; ".join([reason, *reasons]) + how, _with_fallback(engine, slow), value)
-    return Choice("loop", "; ".join(reasons) + how, slow, value)
+        return Choice(name, "; ".join([reason, *reasons]) + how, _with_fallback(engine, slow), value, not how)
+    return Choice("loop", "; ".join(reasons) + how, slow, value, not how)
 
 
-def _over_batch(f: Function, x: Tensor, dims: int) -> tuple[Function, str]:
+def _over_batch(f: Function | WithData[Tensor], x: Tensor, dims: int) -> tuple[Function, str]:
     """Turn f into a function of a batch, vectorised where that works."""
     whole = over_batch(f, dims, vectorised=True)
     if dims:
@@ -92,7 +99,9 @@ def _with_fallback(fast: Engine, slow: Engine) -> Engine:
     return engine
 
 
-def _compiled_engine(f: Function, x: Tensor, probes: Tensor, fallback: Callable[[], Choice]) -> Choice:
+def _compiled_engine(
+    f: Function | WithData[Tensor], x: Tensor, probes: Tensor, fallback: Callable[[], Choice]
+) -> Choice:
     """The whole product compiled where that works, what `fallback` gives, with a warning, where it does not."""
     whole = over_batch(f, x.ndim - 1, vectorised=True)
     try:

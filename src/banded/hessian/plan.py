@@ -12,6 +12,7 @@ from torch import Tensor
 from banded.compiling import outside_graphs
 from banded.errors import BandwidthError
 from banded.hessian.compiled import compile_value
+from banded.hessian.data import WithData
 from banded.hessian.drawing import draw_plan
 from banded.hessian.engine import Choice, choose
 from banded.hessian.extraction import AGREEMENT, Extraction
@@ -33,6 +34,7 @@ class Plan:
     Attributes:
         f: the function of one problem.
         layout: how the unknowns of the pytree x make up one vector of n.
+        of_vector: f as a function of that vector, with its data.
         extraction: the structure of the Hessian, and how it is read.
         choice: how products are computed, and why so.
         compile: whether they were to be compiled.
@@ -41,8 +43,9 @@ class Plan:
         x: `(*batch, n)`: where the plan was made.
     """
 
-    f: Callable[[Any], Tensor]
+    f: Callable[..., Tensor]
     layout: Layout
+    of_vector: Callable[[Tensor], Tensor] | WithData[Tensor]
     extraction: Extraction
     choice: Choice
     compile: bool
@@ -147,11 +150,15 @@ class Plan:
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state["choice"] = None  # of closures, made anew
+        if not isinstance(self.of_vector, WithData):
+            state["of_vector"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.__dict__["choice"] = choose(flat(self.f, self.layout), self.x, self.probes, self.memory, self.compile)
+        if self.of_vector is None:
+            self.__dict__["of_vector"] = flat(self.f, self.layout)
+        self.__dict__["choice"] = choose(self.of_vector, self.x, self.probes, self.memory, self.compile)
 
     def compressed(self, x: Tree) -> Tensor:
         """`(*batch, products, n)`: the Hessian at `x` times each probe, from which `recover` makes the matrix."""
@@ -185,9 +192,18 @@ class Plan:
 
     def leak(self, vector: Tensor, H: Symmetric) -> float:
         """Largest entry of a random product of the plainest engine that H at a point does not explain, or 0."""
-        plain = loop(over_batch(flat(self.f, self.layout), vector.ndim - 1, vectorised=False))
+        return float(self.leaks(vector, H).max())
+
+    def leaks(self, vector: Tensor, H: Symmetric) -> Tensor:
+        """`(*batch,)`: the same for each problem."""
+        plain = loop(over_batch(self.of_vector, vector.ndim - 1, vectorised=self.choice.vectorised))
         generator = torch.Generator().manual_seed(5)
-        return testify(lambda point, probes: plain(point, probes)[2], vector, generator).leak(H)
+        return testify(lambda point, probes: plain(point, probes)[2], vector, generator).leaks(H)
+
+    def select(self, rows: Tensor | None) -> None:
+        """Evaluate the problems of a batch with these numbers only, `(A, n)`, from now on; all if None."""
+        if isinstance(self.of_vector, WithData):
+            self.of_vector.select(rows)
 
     def check(self, vector: Tensor, H: Symmetric) -> None:
         """Hold H at a point against one product of the plainest engine.

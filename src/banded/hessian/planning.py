@@ -12,10 +12,11 @@ from torch import Tensor
 from banded.checks import check_bandwidth, check_curvature, check_finite, check_function, check_whole
 from banded.compiling import outside_graphs
 from banded.errors import BandwidthError, RecoveryError
+from banded.hessian.data import WithData, of_vector
 from banded.hessian.detect import detect, read_directly
-from banded.hessian.engine import Choice, choose, eager_engine
+from banded.hessian.engine import choose, eager_engine
 from banded.hessian.extraction import AGREEMENT, METHODS, Extraction, extraction
-from banded.hessian.layout import Layout, Tree, flat, layout
+from banded.hessian.layout import Layout, Tree, layout
 from banded.hessian.plan import Plan
 from banded.hessian.probes import gaussian
 from banded.hessian.products import Engine, Function, loop, over_batch
@@ -24,17 +25,20 @@ from banded.hessian.substitute import Substitution
 from banded.hessian.verify import Products, Witness
 from banded.matrix import Symmetric
 
+AnyFunction = Function | WithData[Tensor]
 SMALL = 64  # unknowns up to which a full matrix is nothing to warn of
 MEMORY = 2**29  # bytes
 PROBLEMS = 6  # of a batch that are looked at to find their structure
+MANY = 32  # problems, above which they are no longer all evaluated one by one
 UNEVEN = 16  # spread of the diagonal from which probes are scaled at once, which later costs products
 
 
 @outside_graphs
 def plan(
-    f: Callable[[Any], Tensor],
+    f: Callable[..., Tensor],
     x: Tree,
     *,
+    args: Sequence[Any] = (),
     bandwidth: int | None = None,
     periodic: bool = False,
     border: Sequence[str | int] | None = None,
@@ -53,6 +57,8 @@ def plan(
             tree agree, or are shorter by one (T states, T - 1 controls), and their
             unknowns are taken node after node. The unknowns of a tensor keep their
             row-major order, unless only another makes a band of the Hessian.
+        args: what f takes besides, pytrees: f(x, *args). With batch dimensions, these lead all tensors in them:
+            each problem takes its own.
         bandwidth: k, with H[i, j] = 0 wherever |i - j| > k; found if None, with a
             border, a loop and an order where there are, by about 12k products
             at `x` and at random points around it.
@@ -77,15 +83,16 @@ def plan(
         BandwidthError: if the band does not hold the Hessian; says what would.
         RecoveryError: if rounding spoils the recovery, or f draws random numbers or keeps state.
     """
-    made, witness = _make(f, x, bandwidth, periodic, border, method, compile, batch_dims, memory)
+    made, witness = _make(f, x, args, bandwidth, periodic, border, method, compile, batch_dims, memory)
     return _settled(made, witness)[0] if check else made
 
 
 @outside_graphs
 def hessian(
-    f: Callable[[Any], Tensor],
+    f: Callable[..., Tensor],
     x: Tree,
     *,
+    args: Sequence[Any] = (),
     bandwidth: int | None = None,
     periodic: bool = False,
     border: Sequence[str | int] | None = None,
@@ -104,7 +111,7 @@ def hessian(
         `Periodic`, `Bordered` or `Reordered`: over the unknowns of `x`, row-major and leaf after
         leaf, `(*batch, n, n)`, in units of f / (x_i x_j), without a graph.
     """
-    made, witness = _make(f, x, bandwidth, periodic, border, method, False, batch_dims, memory)
+    made, witness = _make(f, x, args, bandwidth, periodic, border, method, False, batch_dims, memory)
     return _settled(made, witness)[1] if check else made.evaluate(made.x)[2]
 
 
@@ -117,8 +124,9 @@ class _Origin:
 
 
 def _make(
-    f: Callable[[Any], Tensor],
+    f: Callable[..., Tensor],
     x: Tree,
+    args: Sequence[Any],
     bandwidth: int | None,
     periodic: bool,
     border: Sequence[str | int] | None,
@@ -144,32 +152,36 @@ def _make(
             raise ValueError(f"periodic: expected 2 bandwidth < n = {core}, got bandwidth {bandwidth}")
     with torch.inference_mode(False):
         point = where.flatten(x).detach().clone()
-    of_vector = flat(f, where)
-    origin = _testify(of_vector, point, where)
-    eager = functools.cache(functools.partial(eager_engine, of_vector, point, memory))  # tried only where it is needed
+    function = of_vector(f, where, args)
+    origin = _testify(function, point, where)
+    eager = functools.cache(functools.partial(eager_engine, function, point, memory))  # tried only where it is needed
     if bandwidth is None:
-        one = _products_of_one(of_vector, point, memory, eager)
-        structure = _detect(one, _products(lambda x, probes: eager().run(x, probes)), origin.witness, where)
+        every = _products(lambda x, probes: eager().run(x, probes))
+        structure = _detect(_each(function, point, memory, every), every, origin.witness, where)
         _warn_if_full(structure)
     else:
         order = where.by_node()
         structure = Structure(where.n, bandwidth, periodic, len(where.border), order, None, where.width)
     read = extraction(structure, method, point, compiled=compile)
     probes = read.probes(point)
-    choice = choose(of_vector, point, probes, memory, compile, eager)
-    return Plan(f, where, read, choice, compile, method == "auto", memory, point, probes), origin
+    choice = choose(function, point, probes, memory, compile, eager)
+    return Plan(f, where, function, read, choice, compile, method == "auto", memory, point, probes), origin
 
 
-def _products_of_one(f: Function, point: Tensor, memory: int, eager: Callable[[], Choice]) -> Products:
-    """Products of one problem, whatever the batch."""
-    return _products(
-        eager().run if point.ndim == 1 else eager_engine(f, point.reshape(-1, point.shape[-1])[0], memory).run
-    )
+def _each(f: AnyFunction, point: Tensor, memory: int, every: Products) -> Callable[[int], Products]:
+    """The products of one problem by its number."""
+    if point.ndim == 1:
+        return lambda number: every
+    problems = point.reshape(-1, point.shape[-1])
+    if not isinstance(f, WithData):
+        one = _products(eager_engine(f, problems[0], memory).run)
+        return lambda number: one
+    return lambda number: _products(eager_engine(f.of(number), problems[number], memory).run)
 
 
-def _testify(f: Function, point: Tensor, where: Layout) -> _Origin:
+def _testify(f: AnyFunction, point: Tensor, where: Layout) -> _Origin:
     """H v by the plainest engine, at the point where a plan is made; checks on the way what f returns."""
-    run = loop(over_batch(f, point.ndim - 1, vectorised=False))
+    run = _plainest(f, point)
     v = gaussian(point.shape[-1], point, torch.Generator().manual_seed(1))
     value, gradient, products = run(point, v[None])
     for one, slope in zip(value.reshape(-1), gradient.reshape(-1, point.shape[-1]), strict=True):
@@ -179,11 +191,32 @@ def _testify(f: Function, point: Tensor, where: Layout) -> _Origin:
     return _Origin(Witness(_products(run), point, v, product), value)
 
 
-def _detect(products: Products, every: Products, witness: Witness, where: Layout) -> Structure:
+def _plainest(f: AnyFunction, point: Tensor) -> Engine:
+    """One product and one problem after the other; of a large batch at once, where a few problems vouch for that."""
+    plain = loop(over_batch(f, point.ndim - 1, vectorised=False))
+    if point.ndim != 2 or len(point) <= MANY:
+        return plain
+    together = loop(over_batch(f, 1, vectorised=True))
+    v = gaussian(point.shape[-1], point, torch.Generator().manual_seed(4))[None]
+    few = torch.arange(0, len(point), len(point) // PROBLEMS)[:PROBLEMS]
+    try:
+        products = together(point, v)[2][few, 0]
+    except RuntimeError:
+        return plain
+    for number, product in zip(few.tolist(), products, strict=True):
+        one = f.of(number) if isinstance(f, WithData) else f
+        expected = loop(one)(point[number], v)[2][0]
+        tolerance = torch.finfo(point.dtype).eps ** (2 / 3) * float(expected.abs().max())
+        if not bool(((product - expected).abs() <= tolerance).all()):
+            return plain
+    return together
+
+
+def _detect(each: Callable[[int], Products], every: Products, witness: Witness, where: Layout) -> Structure:
     """The structure, of a batch from a few of its problems, and from others that it turns out not to hold.
 
     Args:
-        products: of one problem.
+        each: products of one problem, by its number.
         every: of all of them.
         witness: of all of them.
         where: their layout.
@@ -191,13 +224,16 @@ def _detect(products: Products, every: Products, witness: Witness, where: Layout
     problems = witness.x.reshape(-1, where.n)
     last = len(problems) - 1
     chosen = sorted({0, last // 3, 2 * last // 3, last})
+    number = 0  # of the problem whose data are used
     try:
         while True:
+            products = each(number)
             structure = detect(products, [problems[i] for i in chosen], where, torch.Generator().manual_seed(0))
             odd = witness.odd(read_directly(structure, every, witness.x)) if len(chosen) <= last else None
             if odd is None or odd in chosen or len(chosen) == PROBLEMS:
                 return structure
             chosen.append(odd)
+            number = odd
     except (BandwidthError, RecoveryError):
         _check_repeatable(witness)
         raise
@@ -286,8 +322,8 @@ def _check_band(made: Plan, witness: Witness, H: Symmetric) -> None:
     if not witness.leak(plain):  # wide enough, then
         _check_recovery(made, witness, H, plain)
         return
-    one = witness.products if made.x.ndim == 1 else _single(made)
-    needed = _detect(one, witness.products, witness, made.layout)
+    each = _each(made.of_vector, made.x, made.memory, witness.products)
+    needed = _detect(each, witness.products, witness, made.layout)
     raise BandwidthError(
         f"bandwidth: expected H[i, j] = 0 for |i - j| > {made.bandwidth}, found a leak of {leak:.3g} "
         f"outside that band; {_way_out(have, needed, batch=made.x.ndim > 1)}",
@@ -323,10 +359,6 @@ def _besides(needed: Structure) -> str:
         numbers = needed.numbers(torch.device("cpu"))[needed.core :].tolist()
         words += f" with the unknowns {numbers} in the border"
     return words
-
-
-def _single(made: Plan) -> Products:
-    return _products(loop(flat(made.f, made.layout)))
 
 
 def _check_recovery(made: Plan, witness: Witness, H: Symmetric, exact: Symmetric) -> None:

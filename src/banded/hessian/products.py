@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from banded.checks import check_value
+from banded.hessian.data import WithData
 
 Value = TypeVar("Value")
 Function = Callable[[Tensor], Tensor]
@@ -71,21 +72,23 @@ def _backward(gradient: Tensor, x: Tensor, v: Tensor, **options: Any) -> Tensor:
     return torch.zeros_like(v) if product is None else product
 
 
-def over_batch(f: Function, dims: int, *, vectorised: bool) -> Function:
+def over_batch(f: Function | WithData[Tensor], dims: int, *, vectorised: bool) -> Function:
     """Apply f of one problem to each of those in `dims` leading dimensions."""
-    if not dims:
-        return f
-    if not vectorised:
-        return lambda x: torch.stack([_checked(f, one) for one in x.reshape(-1, x.shape[-1])]).reshape(x.shape[:-1])
+    if isinstance(f, WithData):
+        each = f.each
+        return f.vectorised(dims) if vectorised or not dims else lambda x: _stacked(each(x), x)
+    one = f
+    if dims and not vectorised:
+        return lambda x: _stacked([one(vector) for vector in x.reshape(-1, x.shape[-1])], x)
     for _ in range(dims):
-        f = torch.func.vmap(f)
-    return f
+        one = torch.func.vmap(one)
+    return one
 
 
-def _checked(f: Function, x: Tensor) -> Tensor:
-    value = f(x)
-    check_value(value, x)
-    return value
+def _stacked(values: list[Tensor], x: Tensor) -> Tensor:
+    for value in values:
+        check_value(value, x.reshape(-1, x.shape[-1])[0])
+    return torch.stack(values).reshape(x.shape[:-1])
 
 
 def value_of(f: Callable[[Tensor], Value]) -> Callable[[Tensor], Value]:

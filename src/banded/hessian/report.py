@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from banded.compiling import outside_graphs
-from banded.hessian.layout import Tree, flat
+from banded.hessian.layout import Tree
 from banded.hessian.plan import Plan
 from banded.hessian.probes import gaussian
 from banded.hessian.products import loop, over_batch
@@ -94,7 +94,7 @@ def verify(plan: Plan, x: Tree | None = None, *, products: int = 4, dense: bool 
     if dense and plan.n > DENSE:
         raise ValueError(f"dense: expected at most {DENSE} unknowns, got {plan.n}; use random products")
     point = (plan.x if x is None else plan.flatten(x)).detach()
-    plain = loop(over_batch(flat(plan.f, plan.layout), point.ndim - 1, vectorised=False))
+    plain = loop(over_batch(plan.of_vector, point.ndim - 1, vectorised=False))
     generator = torch.Generator().manual_seed(seed)
     probes = torch.stack([gaussian(plan.n, point, generator) for _ in range(products)])
     value, gradient, shown = plain(point, probes)

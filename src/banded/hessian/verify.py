@@ -78,8 +78,12 @@ class Witness:
         A row counts where it differs by more than eps^(2/3) of |H| |v| + |product|
         in that row, and by more than ten times what f itself rounds away there.
         """
+        return float(self.leaks(H).max())
+
+    def leaks(self, H: Symmetric) -> Tensor:
+        """`(...)`: the same for each problem."""
         difference, leaks = self._unexplained(H)
-        return float(difference[leaks].max()) if bool(leaks.any()) else 0.0
+        return torch.where(leaks, difference.nan_to_num(float("inf")), 0).amax(-1)
 
     def odd(self, H: Symmetric) -> int | None:
         """The number of the problem of a batch with the largest of these, or None where there are none."""

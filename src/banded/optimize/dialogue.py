@@ -24,13 +24,17 @@ class OfPlan:
     def evaluate(self, x: Tensor, numbers: Tensor | None) -> tuple[Tensor, Tensor, Symmetric]:
         """Values `(A,)`, gradients `(A, n)` and Hessians at `x` `(A, n)`."""
         if not self._single:
+            self._plan.select(numbers)
             return self._plan.evaluate(x)
         value, gradient, H = self._plan.evaluate(x[0])
         return value[None], gradient[None], H.with_tensors(tuple(one[None] for one in H.tensors))
 
     def values(self, x: Tensor, numbers: Tensor | None) -> Tensor:
         """Values `(A,)` alone."""
-        return self._plan.value_at(x[0])[None] if self._single else self._plan.value_at(x)
+        if self._single:
+            return self._plan.value_at(x[0])[None]
+        self._plan.select(numbers)
+        return self._plan.value_at(x)
 
 
 def iterates(workspace: Workspace, algorithm: Asking[None]) -> Iterator[Iterate]:
@@ -49,13 +53,15 @@ def iterates(workspace: Workspace, algorithm: Asking[None]) -> Iterator[Iterate]
             return
 
 
-def newton(plan: Plan, x: Tensor, globalisation: Globalisation, tolerance: float) -> Iterator[tuple[Iterate, Place]]:
-    """Iterates of Newton's method from `x` `(n,)`, and where they are.
+def newton(
+    plan: Plan, x: Tensor, globalisation: Globalisation, tolerance: float, profile: dict[str, float]
+) -> Iterator[tuple[Iterate, Place]]:
+    """Iterates of Newton's method from `x` `(n,)`, and where they are; what they take is added to `profile`.
 
     Raises:
         NonFiniteError: if f or its gradient is not finite at `x`.
     """
-    workspace = Workspace.at(OfPlan(plan), x[None])
+    workspace = Workspace.at(OfPlan(plan), x[None], profile)
     (start,) = workspace.starts()
     for iterate in iterates(workspace, Newton(globalisation, tolerance, torch.finfo(x.dtype).eps).run(start)):
         yield iterate, workspace.here

@@ -80,24 +80,16 @@ class LineSearch:
 
         The next trial is the minimiser of the parabola through what is known, within a tenth and a half of the last.
         """
-        slope, length, evaluations = ray.slope, 1.0, 0
+        slope, length, evaluations, reached = ray.slope, 1.0, 0, value
         slack = noise if -slope <= CLOSE * noise else 0.0
-        reached = value
         while evaluations < TRIALS:
-            point = None
-            if self._in_full and length == 1:  # what was enough last time is taken at its word
-                point = yield from look(length)
-                reached = point.value
-            else:
-                reached = yield from value_at(length)
-            evaluations += 1
+            bound = reference + ARMIJO * length * slope + slack
+            reached, point, made = yield from self._try(length, bound)
+            evaluations += made
             if reached == -math.inf:
                 break
-            if reached <= reference + ARMIJO * length * slope + slack:
-                if point is None:
-                    point = yield from look(length)
-                    evaluations += 1
-                if point.finite:
+            if reached <= bound:
+                if point is not None and point.finite:
                     return Step(length, point, reached, evaluations)
                 reached = math.nan
             length *= _shorter(value, slope, length, reached)
@@ -106,27 +98,49 @@ class LineSearch:
         return Step(0.0, None, reached, evaluations)
 
     def _bisect(self, value: float, reference: float, ray: Ray, noise: float) -> Asking[Step]:
-        slope, length, low, high, evaluations = ray.slope, 1.0, 0.0, math.inf, 0
+        """Lewis & Overton (2013), algorithm 2.6; of a bracket that rounding closes, the end with the lower f."""
+        slope, length, low, high, evaluations, reached = ray.slope, 1.0, 0.0, math.inf, 0, value
         slack = noise if -slope <= CLOSE * noise else 0.0
-        best: Point | None = None
         while evaluations < TRIALS:
-            point = yield from look(length)
-            evaluations += 1
-            if point.value == -math.inf:
-                return Step(0.0, None, point.value, evaluations)
-            if not (point.finite and point.value <= reference + ARMIJO * length * slope + slack):
+            bound = reference + ARMIJO * length * slope + slack
+            reached, point, made = yield from self._try(length, bound)
+            evaluations += made
+            if reached == -math.inf:
+                return Step(0.0, None, reached, evaluations)
+            if not (reached <= bound and point is not None and point.finite):
                 high = length
+                reached = reached if point is None or point.finite else math.nan
             elif point.slope < WOLFE * slope and length < LONGEST:
-                low, best = length, point
+                low = length
             else:
-                return Step(length, point, point.value, evaluations)
-            length = (low + high) / 2 if math.isfinite(high) else 2 * low
+                return Step(length, point, reached, evaluations)
+            length = self._between(value, reached, slope, low, high)
             if -slope * length <= noise or high - low <= 1e-12 * high:
                 break
-        if best is None:
-            return Step(0.0, None, value if point.finite else math.nan, evaluations)
+        if not low:
+            return Step(0.0, None, reached, evaluations)
         best = yield from look(low)
         return Step(low, best, best.value, evaluations + 1)
+
+    def _try(self, length: float, bound: float) -> Asking[tuple[float, Point | None, int]]:
+        """The value at a length; the point, too, where that is low enough, and how many evaluations that took.
+
+        After a full step another one is likely, and all is asked for at once.
+        """
+        if self._in_full and length == 1:
+            point = yield from look(length)
+            return point.value, point, 1
+        reached = yield from value_at(length)
+        if not -math.inf < reached <= bound:
+            return reached, None, 1
+        point = yield from look(length)
+        return reached, point, 2
+
+    def _between(self, value: float, reached: float, slope: float, low: float, high: float) -> float:
+        """The next trial in a bracket: while it still reaches to 0, as in backtracking; its middle; or beyond it."""
+        if math.isinf(high):
+            return 2 * low
+        return (low + high) / 2 if low else high * _shorter(value, slope, high, reached)
 
 
 def _shorter(value: float, slope: float, length: float, reached: float) -> float:

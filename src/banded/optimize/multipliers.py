@@ -77,7 +77,12 @@ class AugmentedLagrangian:
 
 
 def rounds(
-    lagrangian: AugmentedLagrangian, globalisation: Globalisation, plan: Plan, x: Tensor, tolerance: float
+    lagrangian: AugmentedLagrangian,
+    globalisation: Globalisation,
+    tolerance: float,
+    plan: Plan,
+    x: Tensor,
+    profile: dict[str, float],
 ) -> Iterator[State]:
     """States of the method of multipliers: Newton on L, then λ, then ρ tenfold, and again.
 
@@ -89,7 +94,7 @@ def rounds(
     measure = plan.evaluator(lagrangian.measure)
     last, most = 0.0, 0.0
     while True:
-        for iterate, place in newton(plan, x, globalisation, tolerance):
+        for iterate, place in newton(plan, x, globalisation, tolerance, profile):
             f, c = measure(place.x[0])
             state = lagrangian.state(iterate, place, float(f), c)
             violation = float(c.abs().max())

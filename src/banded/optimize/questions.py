@@ -36,6 +36,7 @@ class Question(NamedTuple):
     number: float = 0.0
 
 
+LOOK, ACCEPT, DIRECTION = Question(Kind.LOOK, 1.0), Question(Kind.ACCEPT), Question(Kind.DIRECTION)  # asked often
 Asking: TypeAlias = Generator[Question, Any, Answer]
 
 
@@ -78,7 +79,7 @@ class Ray(NamedTuple):
 
 def look(length: float) -> Asking[Point]:
     """Value, gradient and Hessian at x + length p, kept until `accept` or the next look."""
-    point: Point = yield Question(Kind.LOOK, length)
+    point: Point = yield LOOK if length == 1 else Question(Kind.LOOK, length)
     return point
 
 
@@ -90,12 +91,12 @@ def value_at(length: float) -> Asking[float]:
 
 def accept() -> Asking[None]:
     """Move to the point that was looked at last."""
-    yield Question(Kind.ACCEPT)
+    yield ACCEPT
 
 
 def direction(shift: float) -> Asking[Ray | None]:
     """P = -(H + shift I)⁻¹ g, or None where that matrix is not positive definite."""
-    ray: Ray | None = yield Question(Kind.DIRECTION, shift)
+    ray: Ray | None = yield Question(Kind.DIRECTION, shift) if shift else DIRECTION
     return ray
 
 

@@ -1,4 +1,4 @@
-"""Where a minimisation stands, and the record of where it was."""
+"""The record of where a minimisation was."""
 
 import sys
 import time
@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.text import Text
 from torch import Tensor
 
-from banded.hessian import Layout
 from banded.optimize.newton import Iterate
-from banded.optimize.result import Record, Result, Status
+from banded.optimize.questions import Point
+from banded.optimize.result import Record, Status
 from banded.optimize.workspace import Place
 
 _CONSTRAINED = ("violation", "penalty")
@@ -51,71 +51,83 @@ class State:
     multipliers: Tensor | None = None
 
 
+class History:
+    """One `Record` per iterate of one problem."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.evaluations = 0
+        self.steps = 0  # Newton steps so far
+        self._last: Point | None = None
+
+    def add(
+        self,
+        iterate: Iterate,
+        seconds: float,
+        *,
+        value: float | None = None,
+        violation: float | None = None,
+        penalty: float | None = None,
+    ) -> Record | None:
+        """The record of an iterate; None where it is the last one again, now with a status."""
+        if iterate.point is self._last:
+            return None
+        self._last = iterate.point
+        self.evaluations += iterate.evaluations
+        self.steps += iterate.step > 0
+        record = Record(
+            iteration=self.steps,
+            value=iterate.point.value if value is None else value,
+            gradient_norm=iterate.point.gradient_norm,
+            step=iterate.step,
+            shift=iterate.ray.shift,
+            evaluations=self.evaluations,
+            seconds=seconds,
+            violation=violation,
+            penalty=penalty,
+        )
+        self.records.append(record)
+        return record
+
+
 class Recorder:
-    """One `Record` per iterate, printed as a row where progress is wanted.
+    """The history of one problem, printed row by row where progress is wanted.
 
     Args:
         progress: True prints, False does not, None prints where standard
             output is an interactive terminal.
-        layout: of the unknowns, to give the solution as the start was given.
         constrained: whether rows show violation and penalty.
     """
 
-    def __init__(self, progress: bool | None, layout: Layout, *, constrained: bool) -> None:
-        self._layout = layout
+    def __init__(self, progress: bool | None, *, constrained: bool) -> None:
         self._start = time.perf_counter()
         self._columns = {name: cell for name, cell in _COLUMNS.items() if constrained or name not in _CONSTRAINED}
-        shown = sys.stdout.isatty() if progress is None else progress
-        self._console = Console(highlight=False) if shown else None
-        self._records: list[Record] = []
-        self._last: State | None = None
-        self._evaluations = 0
-        self.steps = 0  # Newton steps so far
+        self._console = console(progress)
+        self.history = History()
 
-    def add(self, state: State) -> None:
-        """Record a state, unless it is the last one again, now with a status."""
-        if self._last is not None and self._last.iterate.point is state.iterate.point:
-            return
-        self._last = state
-        self._evaluations += state.iterate.evaluations
-        self.steps += state.iterate.step > 0
-        record = Record(
-            iteration=self.steps,
-            value=state.value,
-            gradient_norm=state.iterate.point.gradient_norm,
-            step=state.iterate.step,
-            shift=state.iterate.ray.shift,
-            evaluations=self._evaluations,
-            seconds=time.perf_counter() - self._start,
-            violation=state.violation,
-            penalty=state.penalty,
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.perf_counter() - self._start
+
+    def add(self, state: State) -> Record | None:
+        """Record a state; None where it is the last one again, now with a status."""
+        record = self.history.add(
+            state.iterate, self.seconds, value=state.value, violation=state.violation, penalty=state.penalty
         )
-        self._records.append(record)
-        if self._console is not None:
+        if record is not None and self._console is not None:
             self._show(self._console, record)
-
-    def count(self, evaluations: int) -> None:
-        """Evaluations besides those of iterates."""
-        self._evaluations += evaluations
-
-    def result(self, state: State, status: Status) -> Result:
-        """The outcome at `state`."""
-        return Result(
-            x=self._layout.unflatten(state.place.x[0].clone()),
-            value=state.value,
-            status=status,
-            iterations=self.steps,
-            evaluations=self._evaluations,
-            gradient_norm=state.iterate.point.gradient_norm,
-            seconds=time.perf_counter() - self._start,
-            history=tuple(self._records),
-            multipliers=state.multipliers,
-            violation=state.violation,
-        )
+        return record
 
     def _show(self, console: Console, record: Record) -> None:
         cells = {name: cell(record) for name, cell in self._columns.items()}
-        if len(self._records) % 25 == 1:
+        if len(self.history.records) % 25 == 1:
             heading = "  ".join(name.rjust(len(text)) for name, text in cells.items())
             console.print(Text(heading, style="bold"), soft_wrap=True)
         console.print("  ".join(text.rjust(len(name)) for name, text in cells.items()), soft_wrap=True)
+
+
+def console(progress: bool | None) -> Console | None:
+    """Where progress is printed, if it is."""
+    shown = sys.stdout.isatty() if progress is None else progress
+    return Console(highlight=False) if shown else None

@@ -1,8 +1,14 @@
 """What a minimisation gives back: the point, how it went, and advice."""
 
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import overload
 
+import torch
 from torch import Tensor
 
 from banded.hessian import Tree
@@ -47,12 +53,21 @@ class Status(Enum):
         "At x, f couples unknowns that the band does not hold: the steps were not Newton's, and nobody knows whether "
         "x is a minimum. Leave bandwidth out, or pass a larger one; with a Plan, make it anew at x."
     )
+    MAX_SECONDS = (
+        "The time limit came first; x is the best point so far. Start again from it, raise max_seconds, or compile f."
+    )
+    STOPPED = "The callback asked to stop; x is the best point so far, and minimize(f, result.x) goes on from it."
     INTERRUPTED = "Stopped by the user; x is the best point so far, and minimize(f, result.x) goes on from it."
 
     @property
     def success(self) -> bool:
         """Whether x is a minimum, as nearly as asked or as rounding allows."""
         return self in (Status.CONVERGED, Status.PRECISION)
+
+    @property
+    def is_verdict(self) -> bool:
+        """Whether it says something of x, and so of the band there, and not only of the way to it."""
+        return self in (Status.CONVERGED, Status.PRECISION, Status.SADDLE, Status.LINE_SEARCH, Status.INFEASIBLE)
 
 
 @dataclass(frozen=True)
@@ -98,6 +113,8 @@ class Result:
         gradient_norm: largest absolute entry of the gradient at x (of the
             Lagrangian, where there are constraints).
         seconds: wall-clock time.
+        profile: those seconds by what they were spent on: "derivatives" (products), "values" (of f alone, for line
+            searches), "linear algebra" (factor and solve), "plan", "the rest"; of a batch, together.
         history: one `Record` per iterate, the start included.
         multipliers: λ of the equality constraints in f(x) + λ·c(x), in their shape, or None.
         violation: largest absolute entry of c(x), or None.
@@ -111,6 +128,7 @@ class Result:
     gradient_norm: float
     seconds: float
     history: tuple[Record, ...] = field(repr=False)
+    profile: dict[str, float] = field(default_factory=dict, repr=False)
     multipliers: Tensor | None = field(default=None, repr=False)
     violation: float | None = None
 
@@ -126,3 +144,71 @@ class Result:
             f"{constraint}; {self.iterations} iterations, {self.evaluations} evaluations, {self.seconds:.3g} s\n"
             f"{self.status.value}"
         )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results(Sequence[Result]):
+    """The outcomes of a batch of B problems: a sequence of a `Result` for each, and all of them together.
+
+    Attributes:
+        x: the best points, a pytree like the starts.
+        each: the outcomes of the single problems; batch dimensions are counted row by row.
+        seconds: wall-clock time of all.
+        profile: those seconds by what they were spent on.
+    """
+
+    x: Tree
+    each: tuple[Result, ...]
+    seconds: float
+    profile: dict[str, float]
+
+    def __len__(self) -> int:
+        return len(self.each)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Result, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Result | tuple[Result, ...]:
+        return self.each[index]
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.each)
+
+    @property
+    def value(self) -> Tensor:
+        """`(B,)`: f at each x."""
+        return torch.tensor([one.value for one in self], dtype=torch.float64)
+
+    @property
+    def status(self) -> tuple[Status, ...]:
+        """Why each stopped."""
+        return tuple(one.status for one in self)
+
+    @property
+    def success(self) -> Tensor:
+        """`(B,)`: whether each x is a minimum, as nearly as asked or as rounding allows."""
+        return torch.tensor([one.success for one in self])
+
+    @property
+    def iterations(self) -> Tensor:
+        """`(B,)`: Newton steps of each."""
+        return torch.tensor([one.iterations for one in self])
+
+    @property
+    def gradient_norm(self) -> Tensor:
+        """`(B,)`: largest absolute entry of the gradient at each x."""
+        return torch.tensor([one.gradient_norm for one in self], dtype=torch.float64)
+
+    def __repr__(self) -> str:
+        return f"<Results of {len(self)} problems, {int(self.success.sum())} of them solved>"
+
+    def __str__(self) -> str:
+        counts = Counter(self.status)
+        steps = [one.iterations for one in self]
+        names = {status: status.name.lower().replace("_", " ") for status in counts}
+        words = ", ".join(f"{count} {names[status]}" for status, count in counts.most_common())
+        advice = "\n".join(f"{names[status]}: {status.value}" for status, _ in counts.most_common())
+        return f"{words}; {min(steps)} to {max(steps)} iterations, {self.seconds:.3g} s\n{advice}"

@@ -17,7 +17,7 @@ from banded.optimize.questions import Kind, Point, Ray
 
 SAMPLES = 4  # of the rounding error of f, where large terms may cancel in it
 TURNS = 8  # of the inverse iteration
-GROUPS = {Kind.LOOK: "derivatives", Kind.VALUE: "values", Kind.NOISE: "values", Kind.ACCEPT: "bookkeeping"}
+GROUPS = {Kind.LOOK: "derivatives", Kind.VALUE: "values", Kind.NOISE: "values"}
 
 
 class Function(Protocol):
@@ -40,6 +40,10 @@ class Place:
     value: Tensor
     gradient: Tensor
     H: Symmetric
+
+    def matrix(self, row: int) -> Symmetric:
+        """The Hessian of one of them."""
+        return self.H.with_tensors(tuple(one[row] for one in self.H.tensors))
 
     def take(self, rows: Tensor) -> Place:
         """Some of them."""
@@ -79,16 +83,21 @@ class Workspace:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def at(cls, function: Function, x: Tensor) -> Workspace:
-        """At a start `(A, n)`.
+    def at(cls, function: Function, x: Tensor, seconds: dict[str, float] | None = None) -> Workspace:
+        """At a start `(A, n)`; time spent is added to `seconds`.
 
         Raises:
             NonFiniteError: if f or its gradient is not finite there.
         """
+        seconds = {} if seconds is None else seconds
+        begun = time.perf_counter()
         start = Place(x, *function.evaluate(x, None))
+        seconds["derivatives"] = seconds.get("derivatives", 0.0) + time.perf_counter() - begun
         for value, gradient in zip(start.value, start.gradient, strict=True):
             check_finite(value, gradient)
-        return cls(function, start, torch.zeros_like(x), torch.zeros(len(x), dtype=torch.float64), start)
+        return cls(
+            function, start, torch.zeros_like(x), torch.zeros(len(x), dtype=torch.float64), start, seconds=seconds
+        )
 
     def starts(self) -> Sequence[Point]:
         """What is known of the start."""

@@ -1,0 +1,133 @@
+"""Many problems at once: one algorithm each, their questions answered together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from banded.hessian import Plan
+from banded.optimize.dialogue import Crowd, OfPlan
+from banded.optimize.limits import Limits
+from banded.optimize.newton import Globalisation, Iterate, Newton
+from banded.optimize.recorder import History, console
+from banded.optimize.result import Result, Results, Status
+from banded.optimize.workspace import Place, Workspace
+
+Callback = Callable[[Any, Any], object]
+
+
+class Batch:
+    """A minimisation of many problems.
+
+    Args:
+        plan: of all of them, with one batch dimension.
+        x: `(B, n)`, where they start.
+        globalisation: of which each has a copy.
+        limits: for each.
+        progress: as in `minimize`.
+        callback: called with all points and their records; ends all where it returns True.
+
+    Raises:
+        NonFiniteError: if f or its gradient is not finite at a start.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        x: Tensor,
+        globalisation: Globalisation,
+        limits: Limits,
+        progress: bool | None,
+        callback: Callback | None,
+    ) -> None:
+        self._begun = time.perf_counter()
+        self._plan, self._limits, self._callback = plan, limits, callback
+        self._console = console(progress)
+        self._workspace = Workspace.at(OfPlan(plan), x)
+        self._histories = [History() for _ in range(len(x))]
+        self._status: list[Status | None] = [None] * len(x)
+        self._x = x.clone()
+        self._ends: list[tuple[Tensor, Place]] = []  # which problems ended, and where
+        eps = torch.finfo(x.dtype).eps
+        starts = self._workspace.starts()
+        algorithms = [Newton(globalisation.anew(), limits.tolerance, eps).run(start) for start in starts]
+        self._crowd = Crowd(self._workspace, algorithms, self._report)
+
+    def run(self) -> Results:
+        """Until all have ended, or the user interrupts."""
+        try:
+            self._crowd.run()
+        except KeyboardInterrupt:
+            self._leave(Status.INTERRUPTED)
+        self._check_bands()
+        seconds = time.perf_counter() - self._begun
+        profile = {**self._workspace.seconds, "the rest": seconds - sum(self._workspace.seconds.values())}
+        one = replace(self._plan.layout, batch=torch.Size())
+        results = []
+        for x, status, history in zip(self._x, self._status, self._histories, strict=True):
+            assert status is not None
+            last = history.records[-1]
+            results.append(
+                Result(
+                    x=one.unflatten(x),
+                    value=last.value,
+                    status=status,
+                    iterations=history.steps,
+                    evaluations=history.evaluations,
+                    gradient_norm=last.gradient_norm,
+                    seconds=seconds,
+                    history=tuple(history.records),
+                    profile=profile,
+                )
+            )
+        return Results(self._plan.unflatten(self._x), tuple(results), seconds, profile)
+
+    def _report(self, numbers: Sequence[int], iterates: Sequence[Iterate], rows: Sequence[int]) -> Sequence[bool]:
+        now = time.perf_counter() - self._begun
+        for number, iterate in zip(numbers, iterates, strict=True):
+            history = self._histories[number]
+            history.add(iterate, now)
+            self._status[number] = self._status[number] or iterate.status or self._limits.reached(history.steps, now)
+        self._x[torch.tensor(numbers)] = self._workspace.here.x[torch.tensor(rows)]
+        self._tell(now)
+        ended = [place for place, number in enumerate(numbers) if self._status[number] is not None]
+        if ended:
+            place = self._workspace.here.take(torch.tensor([rows[i] for i in ended]))
+            self._ends.append((torch.tensor([numbers[i] for i in ended]), place))
+        return [self._status[number] is not None for number in numbers]
+
+    def _tell(self, now: float) -> None:
+        """Show progress, and call back."""
+        if self._console is not None:
+            steps = max(history.steps for history in self._histories)
+            ended = sum(status is not None for status in self._status)
+            self._console.print(f"{steps:5d} steps  {ended} of {len(self._status)} ended  {now:8.3f} s", soft_wrap=True)
+        if self._callback is not None:
+            records = [history.records[-1] for history in self._histories if history.records]
+            if self._callback(self._plan.unflatten(self._x.clone()), records) is True:
+                self._leave(Status.STOPPED)
+
+    def _leave(self, status: Status) -> None:
+        """All that go on end where they are."""
+        self._status = [one or status for one in self._status]
+
+    def _check_bands(self) -> None:
+        """Whether f couples unknowns at the end that it did not at the start."""
+        for numbers, place in self._ends:
+            self._plan.select(numbers)
+            for number, leak in zip(numbers.tolist(), self._plan.leaks(place.x, place.H).tolist(), strict=True):
+                status = self._status[number]
+                if leak and status is not None and status.is_verdict:
+                    self._status[number] = Status.BANDWIDTH
+        self._plan.select(None)
+
+
+def flattened(tree: Any, dims: int) -> Any:
+    """The tree with its first dimensions, of which there are so many, as one."""
+    return pytree.tree_map(lambda leaf: leaf.flatten(0, dims - 1) if isinstance(leaf, Tensor) else leaf, tree)

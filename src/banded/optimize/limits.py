@@ -1,0 +1,45 @@
+"""When it is enough."""
+
+import math
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+from banded.optimize.result import Status
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one minimisation.
+
+    Attributes:
+        tolerance: on the largest absolute entry of the gradient.
+        max_iterations: Newton steps at most.
+        max_seconds: of wall-clock time, looked at between steps.
+
+    Raises:
+        TypeError: if these are no numbers.
+        ValueError: if one is negative.
+    """
+
+    tolerance: float
+    max_iterations: int
+    max_seconds: float | None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.tolerance, Real) or not isinstance(self.max_iterations, Integral):
+            raise TypeError(
+                "expected a number as tolerance and a whole number as max_iterations, "
+                f"got {self.tolerance!r} and {self.max_iterations!r}"
+            )
+        if not self.tolerance >= 0:
+            raise ValueError(f"tolerance: expected a number >= 0, got {self.tolerance!r}")
+        if self.max_iterations < 0:
+            raise ValueError(f"max_iterations: expected a whole number >= 0, got {self.max_iterations!r}")
+        if self.max_seconds is not None and not (isinstance(self.max_seconds, Real) and self.max_seconds >= 0):
+            raise ValueError(f"max_seconds: expected a number of seconds >= 0, or None, got {self.max_seconds!r}")
+
+    def reached(self, steps: int, seconds: float) -> Status | None:
+        """Which of them is."""
+        if steps >= self.max_iterations:
+            return Status.MAX_ITERATIONS
+        return Status.MAX_SECONDS if seconds >= (math.inf if self.max_seconds is None else self.max_seconds) else None

@@ -1,0 +1,103 @@
+"""One problem: states are followed until one is the last."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from banded.hessian import Layout, Plan
+from banded.optimize.limits import Limits
+from banded.optimize.recorder import Recorder, State
+from banded.optimize.result import Result, Status
+
+PLANS = 3  # made anew at most, where f couples other unknowns at the end than at the start
+
+
+class Steps(Protocol):
+    """A method: its states, of which the last has a status."""
+
+    def __call__(self, plan: Plan, x: Tensor, profile: dict[str, float]) -> Any:
+        """An iterator of states from `x` `(n,)`; what they take is added to `profile`."""
+        ...
+
+
+class Single:
+    """A minimisation of one problem.
+
+    Args:
+        layout: of the unknowns, to give points as the start was given.
+        limits: when it is enough.
+        recorder: of history and progress.
+        callback: called with each point and its record; it ends where it returns True.
+    """
+
+    def __init__(
+        self, layout: Layout, limits: Limits, recorder: Recorder, callback: Callable[[Any, Any], object] | None
+    ) -> None:
+        self._layout, self._limits, self._recorder, self._callback = layout, limits, recorder, callback
+        self.profile: dict[str, float] = {}
+
+    def solve(self, plan: Plan, x: Tensor, steps: Steps, again: Callable[[Any], Plan] | None) -> Result:
+        """From `x` to the end.
+
+        Args:
+            plan: of what is minimised.
+            x: `(n,)`, the start.
+            steps: the method.
+            again: makes a plan at another point, where that may be done.
+        """
+        for _ in range(PLANS):
+            state, status = self._follow(steps(plan, x, self.profile))
+            x = state.place.x[0]
+            if not status.is_verdict:
+                break
+            self._recorder.history.evaluations += 1
+            if not plan.leak(x, state.place.matrix(0)):
+                break
+            status = Status.BANDWIDTH
+            if again is None:
+                break
+            plan = again(self._layout.unflatten(x))  # f couples unknowns here that it did not at the start
+        return self._result(state, status)
+
+    def _follow(self, states: Any) -> tuple[State, Status]:
+        """Take states until one says why it is the last, a limit is reached, or the user wants no more."""
+        state: State | None = None
+        status: Status | None = None
+        try:
+            for state in states:
+                record = self._recorder.add(state)
+                status = state.status or self._limits.reached(self._recorder.history.steps, self._recorder.seconds)
+                if record is not None and self._callback is not None:
+                    point = self._layout.unflatten(state.place.x[0].clone())
+                    if self._callback(point, record) is True:
+                        status = status or Status.STOPPED
+                if status is not None:
+                    break
+        except KeyboardInterrupt:
+            if state is None:
+                raise
+            status = Status.INTERRUPTED
+        except Exception as error:
+            if state is not None:
+                error.result = self._result(state, Status.INTERRUPTED)  # type: ignore[attr-defined]
+                error.add_note("banded: the best point so far is in the attribute `result` of this error")
+            raise
+        assert state is not None and status is not None  # the sequences end with a status
+        return state, status
+
+    def _result(self, state: State, status: Status) -> Result:
+        history, seconds = self._recorder.history, self._recorder.seconds
+        return Result(
+            x=self._layout.unflatten(state.place.x[0].clone()),
+            value=state.value,
+            status=status,
+            iterations=history.steps,
+            evaluations=history.evaluations,
+            gradient_norm=state.iterate.point.gradient_norm,
+            seconds=seconds,
+            profile={**self.profile, "the rest": seconds - sum(self.profile.values())},
+            history=tuple(history.records),
+            multipliers=state.multipliers,
+            violation=state.violation,
+        )
