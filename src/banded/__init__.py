@@ -26,7 +26,7 @@ from banded.matrix import (
     Symmetric,
     SymmetricBanded,
 )
-from banded.optimize import LineSearch, Record, Result, Results, Status, TrustRegion, minimize
+from banded.optimize import LineSearch, Newton, Record, Result, Results, Status, TrustRegion, minimize
 from banded.problems import Problem
 
 __version__ = version("banded")
@@ -40,6 +40,7 @@ __all__ = [
     "FileFormatError",
     "LineSearch",
     "Matrix",
+    "Newton",
     "NonFiniteError",
     "NotPositiveDefiniteError",
     "Periodic",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banded.canvas import new_figure
-from banded.optimize import Result
+from banded.optimize import Result, convergence
 from banded.problems import Problem, unknowns
 
 if TYPE_CHECKING:
@@ -56,17 +56,6 @@ def save(figure: Figure, path: Path) -> None:
     """Write `figure` to `path`, in the format of its suffix, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
-
-
-def convergence(axes: Axes, result: Result) -> None:
-    """Gradient norm, and violation where there are constraints, against the iteration."""
-    iteration = [record.iteration for record in result.history]
-    axes.semilogy(iteration, [record.gradient_norm or None for record in result.history], ".-", label="gradient norm")
-    if result.violation is not None:
-        axes.semilogy(iteration, [record.violation or None for record in result.history], ".-", label="violation")
-    axes.set(xlabel="Newton step", title=f"{result.status.name.lower()}, f = {result.value:.7g}")
-    axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
 
 
 def _series(axes: Axes, problem: Problem, result: Result) -> None:

@@ -19,7 +19,7 @@ from banded.hessian.extraction import AGREEMENT, METHODS, Extraction, extraction
 from banded.hessian.layout import Layout, Tree, layout
 from banded.hessian.plan import Plan
 from banded.hessian.probes import gaussian
-from banded.hessian.products import Engine, Function, loop, over_batch
+from banded.hessian.products import Engine, Function, OfLeaves, loop, over_batch
 from banded.hessian.structure import Structure
 from banded.hessian.substitute import Substitution
 from banded.hessian.verify import Products, Witness
@@ -152,7 +152,7 @@ def _make(
             raise ValueError(f"periodic: expected 2 bandwidth < n = {core}, got bandwidth {bandwidth}")
     with torch.inference_mode(False):
         point = where.flatten(x).detach().clone()
-    function = of_vector(f, where, args)
+    function = f if isinstance(f, OfLeaves) else of_vector(f, where, args)
     origin = _testify(function, point, where)
     eager = functools.cache(functools.partial(eager_engine, function, point, memory))  # tried only where it is needed
     if bandwidth is None:

@@ -5,7 +5,8 @@ the gradients `(..., n)` and the products `(..., m, n)`, one for each probe. f
 takes `(..., n)` to `(...)`, each problem of a batch by itself.
 """
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -25,17 +26,17 @@ def batched(f: Function, rows: int) -> Engine:
 
     def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with _recording():
-            x, value, gradient = _gradient(f, x)
+            leaves, value, gradient = _gradient(f, x)
             vectors = _for_each(probes, x)
             if 1 < len(probes) <= rows:
-                products = _backward(gradient, x, vectors, is_grads_batched=True).detach()
+                products = _backward(gradient, leaves, vectors, is_grads_batched=True).detach()
             else:
                 products = torch.empty(vectors.shape, dtype=x.dtype, device=x.device)
                 for chunk, place in zip(torch.split(vectors, rows), torch.split(products, rows), strict=True):
                     if rows == 1:
-                        place[0] = _backward(gradient, x, chunk[0])
+                        place[0] = _backward(gradient, leaves, chunk[0])
                     else:
-                        place.copy_(_backward(gradient, x, chunk, is_grads_batched=True))
+                        place.copy_(_backward(gradient, leaves, chunk, is_grads_batched=True))
         return value.detach(), gradient.detach(), products.movedim(0, -2)
 
     return engine
@@ -47,8 +48,8 @@ def replicated(f: Function) -> Engine:
     def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         copies = x.detach().expand(len(probes), *x.shape)
         with _recording():
-            copies, values, gradients = _gradient(torch.func.vmap(f), copies)
-            products = _backward(gradients, copies, _for_each(probes, x))
+            leaves, values, gradients = _gradient(torch.func.vmap(f), copies)
+            products = _backward(gradients, leaves, _for_each(probes, x))
         return values[0].detach(), gradients[0].detach(), products.detach().movedim(0, -2)
 
     return engine
@@ -66,10 +67,18 @@ def _for_each(probes: Tensor, x: Tensor) -> Tensor:
     return probes.reshape(len(probes), *[1] * (x.ndim - 1), -1).expand(len(probes), *x.shape)
 
 
-def _backward(gradient: Tensor, x: Tensor, v: Tensor, **options: Any) -> Tensor:
+def _backward(gradient: Tensor, leaves: Sequence[Tensor], v: Tensor, **options: Any) -> Tensor:
     """Hᵀ v, in the shape of `v`; zero where the gradient does not depend on x (the graph is that of a parameter)."""
-    (product,) = torch.autograd.grad(gradient, x, v, retain_graph=True, allow_unused=True, **options)
-    return torch.zeros_like(v) if product is None else product
+    products = torch.autograd.grad(gradient, leaves, v, retain_graph=True, allow_unused=True, **options)
+    if len(leaves) == 1:
+        return torch.zeros_like(v) if products[0] is None else products[0].reshape(v.shape)
+    batch = v.shape[: v.ndim - 1]
+    return torch.cat([_row(one, leaf, batch) for one, leaf in zip(products, leaves, strict=True)], -1)
+
+
+def _row(one: Tensor | None, leaf: Tensor, batch: torch.Size) -> Tensor:
+    """A derivative with respect to a leaf as a vector `(*batch, numel)`; zero where there is none."""
+    return leaf.new_zeros((*batch, leaf.numel())) if one is None else one.reshape(*batch, leaf.numel())
 
 
 def over_batch(f: Function | WithData[Tensor], dims: int, *, vectorised: bool) -> Function:
@@ -109,16 +118,37 @@ def _recording() -> Iterator[None]:
         yield
 
 
-def _gradient(f: Function, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The leaf, f and its gradient, still attached to the graph."""
-    x = x.detach().clone().requires_grad_()
-    value = f(x)
+class OfLeaves(ABC):
+    """A function of a vector `(n,)` that has leaves of its own to record a graph from."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """The value at `x`."""
+
+    @abstractmethod
+    def open(self, x: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        """The leaves, which together hold `x`, and the value there, with its graph."""
+
+
+def _gradient(f: Function, x: Tensor) -> tuple[Sequence[Tensor], Tensor, Tensor]:
+    """The leaves, f and its gradient, still attached to the graph."""
+    leaves: Sequence[Tensor]
+    if isinstance(f, OfLeaves):
+        leaves, value = f.open(x)
+    else:
+        leaves = (x.detach().clone().requires_grad_(),)
+        value = f(leaves[0])
     check_value(value, x)
     gradient = None
     if value.requires_grad:
-        (gradient,) = torch.autograd.grad(
-            value if x.ndim == 1 else value.sum(), x, create_graph=True, allow_unused=True
-        )
+        total = value if x.ndim == 1 else value.sum()
+        parts = torch.autograd.grad(total, leaves, create_graph=True, allow_unused=True)
+        if any(part is not None for part in parts):
+            gradient = (
+                parts[0]
+                if len(parts) == 1
+                else torch.cat([_row(*both, torch.Size()) for both in zip(parts, leaves, strict=True)])
+            )
     if gradient is None:
         raise ValueError(
             "f: expected a value that depends on x, got one that autograd cannot trace back to it; "
@@ -130,4 +160,4 @@ def _gradient(f: Function, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             "(constant, linear or piecewise linear in x: its Hessian is zero); add the curved part of the loss, "
             "or solve a linear problem by linear programming"
         )
-    return x, value, gradient
+    return leaves, value, gradient.reshape(x.shape)

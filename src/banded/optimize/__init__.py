@@ -1,7 +1,9 @@
 """Minimisation: direction, line search, Newton's method, multipliers."""
 
+from banded.optimize.drawing import convergence as convergence
 from banded.optimize.line_search import LineSearch as LineSearch
 from banded.optimize.minimize import minimize as minimize
+from banded.optimize.optimizer import Newton as Newton
 from banded.optimize.result import Record as Record
 from banded.optimize.result import Result as Result
 from banded.optimize.result import Results as Results

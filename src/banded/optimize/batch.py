@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from banded.hessian import Plan
+from banded.matrix import Symmetric
 from banded.optimize.dialogue import Crowd, OfPlan
+from banded.optimize.implicit import attach
 from banded.optimize.limits import Limits
 from banded.optimize.newton import Globalisation, Iterate, Newton
 from banded.optimize.recorder import History, console
@@ -86,7 +88,15 @@ class Batch:
                     profile=profile,
                 )
             )
-        return Results(self._plan.unflatten(self._x), tuple(results), seconds, profile)
+        x = attach(self._plan, self._x, self._hessians(), tuple(one.status for one in results))
+        return Results(self._plan.unflatten(x), tuple(results), seconds, profile)
+
+    def _hessians(self) -> Symmetric:
+        """Where each problem ended."""
+        numbers = torch.cat([numbers for numbers, _ in self._ends])
+        order = numbers.argsort()
+        tensors = zip(*(place.H.tensors for _, place in self._ends), strict=True)
+        return self._workspace.here.H.with_tensors(tuple(torch.cat(parts)[order] for parts in tensors))
 
     def _report(self, numbers: Sequence[int], iterates: Sequence[Iterate], rows: Sequence[int]) -> Sequence[bool]:
         now = time.perf_counter() - self._begun

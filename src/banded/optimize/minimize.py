@@ -16,15 +16,12 @@ from banded.hessian import plan as make_plan
 from banded.optimize.batch import Batch, flattened
 from banded.optimize.dialogue import newton
 from banded.optimize.limits import Limits
-from banded.optimize.line_search import LineSearch
 from banded.optimize.multipliers import AugmentedLagrangian, rounds
 from banded.optimize.newton import Globalisation
 from banded.optimize.recorder import Recorder, State
 from banded.optimize.result import Result, Results
+from banded.optimize.settings import globalisation_of
 from banded.optimize.single import Single, Steps
-from banded.optimize.trust_region import TrustRegion
-
-GLOBALISATIONS: dict[str, type[LineSearch | TrustRegion]] = {"line search": LineSearch, "trust region": TrustRegion}
 
 
 @outside_graphs
@@ -94,7 +91,7 @@ def minimize(
     if callback is not None:
         check_function("callback", callback)
     limits = Limits(tolerance, max_iterations, max_seconds)
-    chosen = _globalisation(globalisation)
+    chosen = globalisation_of(globalisation)
     make = partial(make_plan, bandwidth=bandwidth, border=border, method=method, compile=compile)
     dims = len(f.layout.batch) if isinstance(f, Plan) else check_whole("batch_dims", batch_dims)
     with torch.inference_mode(False):
@@ -102,7 +99,7 @@ def minimize(
             return _many(f, x0, args, equality, make, dims, chosen, limits, progress, callback)
         where = f.layout if isinstance(f, Plan) else layout(x0, border, 0)
         x = where.flatten(x0).detach().clone(memory_format=torch.contiguous_format)
-        begun = time.perf_counter()
+        single = Single(where, limits, Recorder(progress, constrained=equality is not None), callback)
         if equality is None:
             made = f if isinstance(f, Plan) else make(f, where.unflatten(x), args=args)
             steps: Steps = partial(_newton, chosen, limits.tolerance)
@@ -110,8 +107,7 @@ def minimize(
             lagrangian = _lagrangian(f, equality, where, x, args)
             made, args = make(lagrangian, where.unflatten(x)), ()
             steps = partial(rounds, lagrangian, chosen, limits.tolerance)
-        single = Single(where, limits, Recorder(progress, constrained=equality is not None), callback)
-        single.profile["plan"] = time.perf_counter() - begun
+        single.profile["plan"] = single.seconds
         again = None if isinstance(f, Plan) or bandwidth is not None else partial(make, made.f, args=args)
         return single.solve(made, x, steps, again)
 
@@ -160,16 +156,3 @@ def _lagrangian(
     if not args:
         return AugmentedLagrangian(f, equality, where, x)
     return AugmentedLagrangian(lambda x: f(x, *args), lambda x: equality(x, *args), where, x)
-
-
-def _globalisation(wanted: str | Globalisation) -> Globalisation:
-    if not isinstance(wanted, str):
-        if not hasattr(wanted, "anew"):
-            raise TypeError(f"globalisation: expected a name, LineSearch or TrustRegion, got {type(wanted).__name__}")
-        return wanted.anew()
-    if wanted not in GLOBALISATIONS:
-        raise ValueError(
-            f"globalisation: expected {' or '.join(map(repr, GLOBALISATIONS))}, or an object such as "
-            f"banded.LineSearch(memory=10), got {wanted!r}"
-        )
-    return GLOBALISATIONS[wanted]()

@@ -6,12 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import torch
 from torch import Tensor
 
 from banded.hessian import Tree
+from banded.optimize.drawing import draw_result, draw_results
+
+if TYPE_CHECKING:
+    from banded.canvas import Figure
 
 
 class Status(Enum):
@@ -137,6 +141,14 @@ class Result:
         """Whether x is a minimum, as nearly as asked or as rounding allows."""
         return self.status.success
 
+    def plot(self) -> Figure:
+        """Draw how value and gradient fell, the steps, and what took the time.
+
+        Raises:
+            ModuleNotFoundError: where matplotlib, the extra `plot`, is not installed.
+        """
+        return draw_result(self)
+
     def __str__(self) -> str:
         constraint = "" if self.violation is None else f", violation {self.violation:.1e}"
         return (
@@ -201,6 +213,14 @@ class Results(Sequence[Result]):
     def gradient_norm(self) -> Tensor:
         """`(B,)`: largest absolute entry of the gradient at each x."""
         return torch.tensor([one.gradient_norm for one in self], dtype=torch.float64)
+
+    def plot(self) -> Figure:
+        """Draw the gradients of all problems, how many steps they took, and what took the time.
+
+        Raises:
+            ModuleNotFoundError: where matplotlib, the extra `plot`, is not installed.
+        """
+        return draw_results(self)
 
     def __repr__(self) -> str:
         return f"<Results of {len(self)} problems, {int(self.success.sum())} of them solved>"

@@ -1,11 +1,13 @@
 """One problem: states are followed until one is the last."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from banded.hessian import Layout, Plan
+from banded.optimize.implicit import attach
 from banded.optimize.limits import Limits
 from banded.optimize.recorder import Recorder, State
 from banded.optimize.result import Result, Status
@@ -37,6 +39,11 @@ class Single:
         self._layout, self._limits, self._recorder, self._callback = layout, limits, recorder, callback
         self.profile: dict[str, float] = {}
 
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return self._recorder.seconds
+
     def solve(self, plan: Plan, x: Tensor, steps: Steps, again: Callable[[Any], Plan] | None) -> Result:
         """From `x` to the end.
 
@@ -58,7 +65,10 @@ class Single:
             if again is None:
                 break
             plan = again(self._layout.unflatten(x))  # f couples unknowns here that it did not at the start
-        return self._result(state, status)
+        result = self._result(state, status)
+        if state.multipliers is not None:
+            return result
+        return replace(result, x=self._layout.unflatten(attach(plan, x.clone(), state.place.matrix(0), (status,))))
 
     def _follow(self, states: Any) -> tuple[State, Status]:
         """Take states until one says why it is the last, a limit is reached, or the user wants no more."""

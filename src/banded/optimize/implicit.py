@@ -1,0 +1,85 @@
+"""Derivatives of a minimum with respect to what the function depends on besides the unknowns."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from banded.hessian import Plan
+from banded.hessian.products import over_batch
+from banded.matrix import Symmetric
+from banded.optimize.result import Status
+
+MARGIN = 10  # eps √n times the size of its row, by which H must be positive definite to have an inverse worth the name
+
+
+def attach(plan: Plan, x: Tensor, H: Symmetric, status: tuple[Status, ...]) -> Tensor:
+    """The minimum `x` `(n,)` or `(B, n)`, with the derivatives that the implicit function theorem gives it.
+
+    Where ∇f(x, θ) = 0 and H is positive definite, dx = -H⁻¹ d(∇f) (Nocedal & Wright 2006, theorem A.2). Whatever θ f
+    closes over is found by autograd; where nothing there requires a gradient, x is returned as it is.
+
+    Args:
+        plan: of f.
+        x: the minimum.
+        H: the Hessian there.
+        status: of each problem: only minima have derivatives.
+    """
+    if not torch.is_grad_enabled():
+        return x
+    f = over_batch(plan.of_vector, x.ndim - 1, vectorised=plan.choice.vectorised)
+    if not f(x.clone()).requires_grad:
+        return x
+    leaf = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(f(leaf).sum(), leaf, create_graph=True)
+    found: Tensor = _Minimum.apply(x, gradient, H, status)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Minimum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gradient: Tensor, H: Symmetric, status: tuple[Status, ...]) -> Tensor:
+        ctx.H, ctx.status = H, status
+        ctx.save_for_backward(gradient)
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, of_x: Tensor) -> tuple[None, Tensor, None, None]:
+        H, status = ctx.H, ctx.status
+        for number, one in enumerate(status):
+            if not one.success:
+                raise ValueError(
+                    f"{_which(number, status)}: expected a minimum to differentiate, got {one.name}: {one.value}"
+                )
+        margin = MARGIN * torch.finfo(H.dtype).eps * H.shape[-1] ** 0.5 * H.row_sums()
+        shaved, zero = H.add_diagonal(-margin), torch.zeros_like(of_x)
+        batch = shaved if H.batch_shape else shaved.with_tensors(tuple(one[None] for one in shaved.tensors))
+        _, strict = batch.solve_where_definite(zero if H.batch_shape else zero[None])
+        for number, one in enumerate(strict.tolist()):
+            if not one:
+                raise ValueError(
+                    f"{_which(number, status)}: expected a strict minimum to differentiate, got one where f does not "
+                    "curve in some direction (H is singular): x can move there at no cost, so it has no derivative; "
+                    "add a small term that decides, such as 1e-6 x.square().sum()"
+                )
+        w = -H.solve(of_x.detach().contiguous())
+        if torch.is_grad_enabled():  # a graph of this pass is wanted, in which H would depend on θ
+            w = _Once.apply(w, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
+        return None, w, None, None
+
+
+class _Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, gradient: Tensor) -> Tensor:
+        return w.clone()
+
+    @staticmethod
+    def backward(ctx: Any, of_w: Tensor) -> tuple[None, None]:
+        raise NotImplementedError(
+            "result.x: expected one derivative, got a derivative of that, which would take third derivatives of f; "
+            "finite differences of the first one are a way out"
+        )
+
+
+def _which(number: int, status: tuple[Status, ...]) -> str:
+    return "result.x" if len(status) == 1 else f"result.x[{number}]"

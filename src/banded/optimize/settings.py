@@ -1,0 +1,25 @@
+"""What users choose by name."""
+
+from banded.optimize.line_search import LineSearch
+from banded.optimize.newton import Globalisation
+from banded.optimize.trust_region import TrustRegion
+
+GLOBALISATIONS: dict[str, type[LineSearch | TrustRegion]] = {"line search": LineSearch, "trust region": TrustRegion}
+
+
+def globalisation_of(wanted: str | Globalisation) -> Globalisation:
+    """A globalisation by its name, or a copy of one, with nothing remembered.
+
+    Raises:
+        TypeError, ValueError: if it is neither.
+    """
+    if not isinstance(wanted, str):
+        if not hasattr(wanted, "anew"):
+            raise TypeError(f"globalisation: expected a name, LineSearch or TrustRegion, got {type(wanted).__name__}")
+        return wanted.anew()
+    if wanted not in GLOBALISATIONS:
+        raise ValueError(
+            f"globalisation: expected {' or '.join(map(repr, GLOBALISATIONS))}, or an object such as "
+            f"banded.LineSearch(memory=10), got {wanted!r}"
+        )
+    return GLOBALISATIONS[wanted]()
