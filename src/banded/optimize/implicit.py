@@ -13,7 +13,7 @@ from banded.optimize.result import Status
 MARGIN = 10  # eps √n times the size of its row, by which H must be positive definite to have an inverse worth the name
 
 
-def attach(plan: Plan, x: Tensor, H: Symmetric, status: tuple[Status, ...]) -> Tensor:
+def attach(plan: Plan, x: Tensor, H: Symmetric, status: tuple[Status, ...]) -> tuple[Tensor, int]:
     """The minimum `x` `(n,)` or `(B, n)`, with the derivatives that the implicit function theorem gives it.
 
     Where ∇f(x, θ) = 0 and H is positive definite, dx = -H⁻¹ d(∇f) (Nocedal & Wright 2006, theorem A.2). Whatever θ f
@@ -24,16 +24,17 @@ def attach(plan: Plan, x: Tensor, H: Symmetric, status: tuple[Status, ...]) -> T
         x: the minimum.
         H: the Hessian there.
         status: of each problem: only minima have derivatives.
+
+    Returns:
+        The minimum, and how many evaluations that took.
     """
-    if not torch.is_grad_enabled():
-        return x
     f = over_batch(plan.of_vector, x.ndim - 1, vectorised=plan.choice.vectorised)
     if not f(x.clone()).requires_grad:
-        return x
+        return x, 1
     leaf = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(f(leaf).sum(), leaf, create_graph=True)
     found: Tensor = _Minimum.apply(x, gradient, H, status)  # type: ignore[no-untyped-call]
-    return found
+    return found, 2
 
 
 class _Minimum(torch.autograd.Function):

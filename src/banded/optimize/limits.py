@@ -1,4 +1,4 @@
-"""When it is enough."""
+"""When it is enough, and what is wanted."""
 
 import math
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ class Limits:
         tolerance: on the largest absolute entry of the gradient.
         max_iterations: Newton steps at most.
         max_seconds: of wall-clock time, looked at between steps.
+        graph: whether derivatives of the minimum are wanted.
 
     Raises:
         TypeError: if these are no numbers.
@@ -24,6 +25,7 @@ class Limits:
     tolerance: float
     max_iterations: int
     max_seconds: float | None
+    graph: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.tolerance, Real) or not isinstance(self.max_iterations, Integral):

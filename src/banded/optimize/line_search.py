@@ -12,18 +12,20 @@ from banded.optimize.questions import Asking, Point, Ray, look, value_at
 ARMIJO = 1e-4  # share of the promised decrease that is demanded
 WOLFE = 0.9  # share of the slope that may be left
 TRIALS = 60
+ENOUGH = 20  # evaluations, after which a slope that will not fall is let be: a kink
 LONGEST = 1e10  # times the direction
 CLOSE = 1e3  # times its rounding error: a decrease that f hardly shows
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step and the point that it leads to; or None and why: `value` is that of the last trial."""
+    """A step and the point that it leads to, or None; the last value, and whether all that were tried are finite."""
 
     length: float
     point: Point | None
     value: float
     evaluations: int
+    finite: bool = True
 
 
 class LineSearch:
@@ -80,47 +82,43 @@ class LineSearch:
 
         The next trial is the minimiser of the parabola through what is known, within a tenth and a half of the last.
         """
-        slope, length, evaluations, reached = ray.slope, 1.0, 0, value
+        slope, length, evaluations, reached, finite = ray.slope, 1.0, 0, value, True
         slack = noise if -slope <= CLOSE * noise else 0.0
-        while evaluations < TRIALS:
+        while evaluations < TRIALS and (length == 1 or -slope * length > noise) and reached != -math.inf:
             bound = reference + ARMIJO * length * slope + slack
             reached, point, made = yield from self._try(length, bound)
             evaluations += made
-            if reached == -math.inf:
-                break
-            if reached <= bound:
-                if point is not None and point.finite:
-                    return Step(length, point, reached, evaluations)
-                reached = math.nan
-            length *= _shorter(value, slope, length, reached)
-            if -slope * length <= noise:
-                break
-        return Step(0.0, None, reached, evaluations)
+            if point is not None and point.finite and reached <= bound:
+                return Step(length, point, reached, evaluations, finite)
+            finite = finite and point is None and math.isfinite(reached)
+            length *= _shorter(value, slope, length, reached if point is None else math.nan)
+        return Step(0.0, None, reached, evaluations, finite)
 
     def _bisect(self, value: float, reference: float, ray: Ray, noise: float) -> Asking[Step]:
         """Lewis & Overton (2013), algorithm 2.6; of a bracket that rounding closes, the end with the lower f."""
-        slope, length, low, high, evaluations, reached = ray.slope, 1.0, 0.0, math.inf, 0, value
+        slope, length, low, high, evaluations, finite = ray.slope, 1.0, 0.0, math.inf, 0, True
         slack = noise if -slope <= CLOSE * noise else 0.0
-        while evaluations < TRIALS:
+        reached = value
+        while evaluations < TRIALS and -slope * length > noise * (length < 1) and not high - low <= 1e-12 * low:
             bound = reference + ARMIJO * length * slope + slack
             reached, point, made = yield from self._try(length, bound)
             evaluations += made
             if reached == -math.inf:
                 return Step(0.0, None, reached, evaluations)
-            if not (reached <= bound and point is not None and point.finite):
+            if not (point is not None and point.finite and reached <= bound):
+                finite = finite and math.isfinite(reached) and (point is None or point.finite)
                 high = length
-                reached = reached if point is None or point.finite else math.nan
-            elif point.slope < WOLFE * slope and length < LONGEST:
+            elif point.slope < WOLFE * slope and length < LONGEST and (math.isinf(high) or evaluations < ENOUGH):
                 low = length
             else:
-                return Step(length, point, reached, evaluations)
-            length = self._between(value, reached, slope, low, high)
-            if -slope * length <= noise or high - low <= 1e-12 * high:
-                break
+                return Step(length, point, reached, evaluations, finite)
+            length = 2 * low if math.isinf(high) else (low + high) / 2
+            if not low:
+                length = high * _shorter(value, slope, high, reached if point is None or point.finite else math.nan)
         if not low:
-            return Step(0.0, None, reached, evaluations)
+            return Step(0.0, None, reached, evaluations, finite)
         best = yield from look(low)
-        return Step(low, best, best.value, evaluations + 1)
+        return Step(low, best, best.value, evaluations + 1, finite)
 
     def _try(self, length: float, bound: float) -> Asking[tuple[float, Point | None, int]]:
         """The value at a length; the point, too, where that is low enough, and how many evaluations that took.
@@ -135,12 +133,6 @@ class LineSearch:
             return reached, None, 1
         point = yield from look(length)
         return reached, point, 2
-
-    def _between(self, value: float, reached: float, slope: float, low: float, high: float) -> float:
-        """The next trial in a bracket: while it still reaches to 0, as in backtracking; its middle; or beyond it."""
-        if math.isinf(high):
-            return 2 * low
-        return (low + high) / 2 if low else high * _shorter(value, slope, high, reached)
 
 
 def _shorter(value: float, slope: float, length: float, reached: float) -> float:

@@ -16,6 +16,7 @@ from banded.hessian import plan as make_plan
 from banded.optimize.batch import Batch, flattened
 from banded.optimize.dialogue import newton
 from banded.optimize.limits import Limits
+from banded.optimize.line_search import LineSearch
 from banded.optimize.multipliers import AugmentedLagrangian, rounds
 from banded.optimize.newton import Globalisation
 from banded.optimize.recorder import Recorder, State
@@ -90,8 +91,8 @@ def minimize(
     check_function("f", f)
     if callback is not None:
         check_function("callback", callback)
-    limits = Limits(tolerance, max_iterations, max_seconds)
-    chosen = globalisation_of(globalisation)
+    limits = Limits(tolerance, max_iterations, max_seconds, graph=torch.is_grad_enabled())
+    chosen: Globalisation = globalisation_of(globalisation)
     make = partial(make_plan, bandwidth=bandwidth, border=border, method=method, compile=compile)
     dims = len(f.layout.batch) if isinstance(f, Plan) else check_whole("batch_dims", batch_dims)
     with torch.inference_mode(False):
@@ -105,6 +106,8 @@ def minimize(
             steps: Steps = partial(_newton, chosen, limits.tolerance)
         else:
             lagrangian = _lagrangian(f, equality, where, x, args)
+            if globalisation == "line search":
+                chosen = LineSearch(wolfe=False)  # kinks end the rounds sooner so
             made, args = make(lagrangian, where.unflatten(x)), ()
             steps = partial(rounds, lagrangian, chosen, limits.tolerance)
         single.profile["plan"] = single.seconds

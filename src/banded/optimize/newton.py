@@ -10,7 +10,8 @@ from banded.optimize.result import Status
 
 UNBOUNDED = 1e20  # a fall of f, relative to its size and promise at the start, that no minimum explains
 NOISE = 10  # rounding error of f, in units of eps |f|
-PATIENCE = 10  # steps in a row that lower neither f, by a millionth of what they promise, nor the gradient
+PATIENCE = 10  # steps in a row that lower neither f, by a millionth of what they promise, nor the gradient, or are hard
+HARD = 10  # evaluations for one step: more take kinks and edges of a domain
 HALVINGS = 60  # of a step along negative curvature
 
 
@@ -73,6 +74,7 @@ class Newton:
         self._globalisation, self._tolerance, self._eps = globalisation, tolerance, eps
         self._floor = -math.inf
         self._least, self._idle = math.inf, 0
+        self._finite = True  # whether all points of the last search were
 
     def run(self, start: Point) -> Asking[None]:
         """From where the start was looked at."""
@@ -104,7 +106,8 @@ class Newton:
         """Count the steps that were of no use."""
         gained = max(self._noise(here), 1e-6 * here.decrement) < here.point.value - there.point.value
         norm = there.point.gradient_norm
-        self._idle = 0 if gained or norm < 0.9 * self._least else self._idle + 1
+        useful = (gained or norm < 0.9 * self._least) and there.evaluations <= HARD
+        self._idle = 0 if useful else self._idle + 1
         self._least = min(self._least, norm)
 
     def _advance(self, here: Iterate) -> Asking[Iterate]:
@@ -117,12 +120,11 @@ class Newton:
             return (yield from self._give_up(here, tried))
         if here.decrement > 2 * noise and here.point.gradient_norm > 0:
             step = yield from self._globalisation.step(here.point, here.ray, noise)
+            self._finite = step.finite
             if step.value < self._floor:
                 return _ended(here, Status.UNBOUNDED)
             if step.point is not None:
                 return (yield from self._arrive(step.point, step.length, step.evaluations))
-            if math.isnan(step.value):
-                return _ended(here, Status.NON_FINITE)
             tried = step.evaluations
         return (yield from self._polish(here, tried))
 
@@ -142,7 +144,7 @@ class Newton:
         """Where f does not decrease: along negative curvature, for rounding errors, or in spite of its derivatives."""
         noise = yield from self._measured_noise(here)
         if here.decrement > 100 * noise:
-            return _ended(here, Status.LINE_SEARCH)
+            return _ended(here, Status.LINE_SEARCH if self._finite else Status.NON_FINITE)
         if here.ray.shift == 0 or (yield from ask(Kind.MINIMUM)):
             return _ended(here, Status.PRECISION)
         return (yield from self._escape(here, tried, noise))

@@ -145,7 +145,7 @@ class Result:
         """Draw how value and gradient fell, the steps, and what took the time.
 
         Raises:
-            ModuleNotFoundError: where matplotlib, the extra `plot`, is not installed.
+            ModuleNotFoundError: where the extra `plot` is not installed.
         """
         return draw_result(self)
 
@@ -218,7 +218,7 @@ class Results(Sequence[Result]):
         """Draw the gradients of all problems, how many steps they took, and what took the time.
 
         Raises:
-            ModuleNotFoundError: where matplotlib, the extra `plot`, is not installed.
+            ModuleNotFoundError: where the extra `plot` is not installed.
         """
         return draw_results(self)
 

@@ -65,10 +65,11 @@ class Single:
             if again is None:
                 break
             plan = again(self._layout.unflatten(x))  # f couples unknowns here that it did not at the start
-        result = self._result(state, status)
-        if state.multipliers is not None:
-            return result
-        return replace(result, x=self._layout.unflatten(attach(plan, x.clone(), state.place.matrix(0), (status,))))
+        if state.multipliers is not None or not self._limits.graph:
+            return self._result(state, status)
+        minimum, evaluations = attach(plan, x.clone(), state.place.matrix(0), (status,))
+        self._recorder.history.evaluations += evaluations
+        return replace(self._result(state, status), x=self._layout.unflatten(minimum))
 
     def _follow(self, states: Any) -> tuple[State, Status]:
         """Take states until one says why it is the last, a limit is reached, or the user wants no more."""

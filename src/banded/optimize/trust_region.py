@@ -68,9 +68,10 @@ class TrustRegion:
             noise: rounding error of f.
         """
         assert self._radius is not None
-        point = here
+        point, finite = here, True
         for evaluations in range(1, TRIALS + 1):
             point = yield from look(1.0)
+            finite = finite and point.finite
             if point.value == -math.inf:
                 return Step(0.0, None, point.value, evaluations)
             slack = noise if ray.promise <= CLOSE * noise else 0.0
@@ -81,11 +82,11 @@ class TrustRegion:
             elif share > GOOD and ray.shift > 0:
                 self._radius = max(2 * ray.length, self._radius)
             if share >= ENOUGH:
-                return Step(1.0, point, point.value, evaluations)
+                return Step(1.0, point, point.value, evaluations, finite)
             ray = yield from self.direct()
             if ray.promise <= noise:
                 break
-        return Step(0.0, None, point.value if point.finite else math.nan, evaluations)
+        return Step(0.0, None, point.value, evaluations, finite)
 
 
 def _on_the_edge(ray: Ray | None, radius: float, shift: float) -> Asking[Ray]:
