@@ -26,7 +26,7 @@ from banded.matrix import (
     Symmetric,
     SymmetricBanded,
 )
-from banded.optimize import LineSearch, Newton, Record, Result, Results, Status, TrustRegion, minimize
+from banded.optimize import LineSearch, Newton, Record, Result, Results, Status, TrustRegion, least_squares, minimize
 from banded.problems import Problem
 
 __version__ = version("banded")
@@ -58,6 +58,7 @@ __all__ = [
     "SymmetricBanded",
     "TrustRegion",
     "hessian",
+    "least_squares",
     "minimize",
     "plan",
     "verify",

@@ -147,17 +147,22 @@ def check_curvature(product: Tensor) -> None:
         )
 
 
-def check_residuals(residual: object, x: Tensor) -> None:
-    """What an equality constraint returned at `x` must be a non-empty, finite, real tensor on its device."""
+def check_residuals(residual: object, x: Tensor, name: str) -> None:
+    """What a function of residuals returned at `x` must be a non-empty, real tensor on its device."""
     if not isinstance(residual, Tensor):
-        raise TypeError(f"equality: expected a tensor of residuals, got {type(residual).__name__}; use torch.stack")
+        raise TypeError(f"{name}: expected a tensor of residuals, got {type(residual).__name__}; use torch.stack")
     if residual.numel() == 0:
-        raise ValueError("equality: expected at least one residual, got an empty tensor; leave equality out")
+        raise ValueError(f"{name}: expected at least one residual, got an empty tensor")
     if not residual.dtype.is_floating_point or residual.device != x.device:
         raise ValueError(
-            f"equality: expected real residuals on {x.device}, where x is, got {residual.dtype} on {residual.device}"
+            f"{name}: expected real residuals on {x.device}, where x is, got {residual.dtype} on {residual.device}"
         )
-    check_precision("equality", residual, x)
+    check_precision(name, residual, x)
+
+
+def check_equality(residual: Tensor, x: Tensor) -> None:
+    """What an equality constraint returned at the start `x` must be finite, too, and depend on x."""
+    check_residuals(residual, x, "equality")
     check_dependence(residual if residual.requires_grad else None)
     bad = (~torch.isfinite(residual)).nonzero()
     if len(bad):

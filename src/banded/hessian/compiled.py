@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from banded.hessian.data import SumOfSquares
 from banded.hessian.products import Engine, Function
 
 # All plans of a process compile one code object, each for its own function, and anew when a number that f reads changes
@@ -39,7 +40,22 @@ def compiled(f: Function) -> Engine:
         products: Tensor = torch.func.vmap(lambda v: transposed(v.expand_as(x))[0])(probes)
         return value, gradient, products.movedim(0, -2)
 
-    run = _compile(whole, _backend)
+    def gauss_newton(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        assert isinstance(f, SumOfSquares)
+        at: Any = f.at
+        parts: Any = torch.func.vjp(at, x)
+        r, transposed = parts
+
+        def product(v: Tensor) -> Tensor:
+            tangent: Any = torch.func.jvp(at, (x,), (v.expand_as(x),))
+            result: Tensor = transposed(tangent[1])[0]
+            return result
+
+        products: Tensor = torch.func.vmap(product)(probes)
+        gradient: Tensor = transposed(r)[0]
+        return 0.5 * r.square().sum(-1), gradient, products.movedim(0, -2)
+
+    run = _compile(gauss_newton if isinstance(f, SumOfSquares) else whole, _backend)
 
     def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with torch.no_grad():

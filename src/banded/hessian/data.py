@@ -1,12 +1,16 @@
 """What a function takes besides the unknowns: the same for all, or for each problem of a batch its own."""
 
+from __future__ import annotations
+
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Generic, TypeAlias, TypeVar, final
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from banded.checks import check_residuals
 from banded.hessian.layout import Layout, flat
 
 Value = TypeVar("Value")
@@ -65,6 +69,12 @@ class WithData(Generic[Value]):
         split = [leaf.flatten(0, dims - 1) if isinstance(leaf, Tensor) else [leaf] * count for leaf in self._current]
         return [self._call(one, *data) for one, *data in zip(x.reshape(count, -1), *split, strict=True)]
 
+    def halved(self) -> WithData[Any]:
+        """Half the sum of squares of what the function returns, in place of that."""
+        other, residuals = copy.copy(self), self._f
+        other._f = lambda *arguments: 0.5 * residuals(*arguments).square().sum()  # type: ignore[attr-defined]
+        return other
+
     def _call(self, vector: Tensor, *leaves: Any) -> Value:
         return flat(lambda x: self._f(x, *pytree.tree_unflatten(leaves, self._spec)), self._where)(vector)
 
@@ -73,8 +83,53 @@ def _taken(leaf: Any, rows: Tensor) -> Any:
     return leaf[rows.to(leaf.device)] if isinstance(leaf, Tensor) else leaf
 
 
-def of_vector(
-    f: Callable[..., Value], where: Layout, args: Sequence[Any]
-) -> Callable[[Tensor], Value] | WithData[Value]:
-    """The function of a vector `(n,)` that f is of a pytree and `args`."""
-    return WithData(f, where, args) if args else flat(f, where)
+@final
+class SumOfSquares:
+    """½ Σ r², which has Gauss and Newton's JᵀJ in place of its Hessian (Nocedal & Wright 2006, §10.3).
+
+    Args:
+        residuals: r of a vector `(n,)`, in any shape, or with data; or of vectors `(..., n)`, `(..., m)`.
+    """
+
+    def __init__(self, residuals: Callable[[Tensor], Tensor] | WithData[Tensor]) -> None:
+        self.residuals = residuals
+
+    def at(self, x: Tensor) -> Tensor:
+        """R `(..., m)` at `x` `(..., n)`."""
+        function = self.residuals.vectorised(0) if isinstance(self.residuals, WithData) else self.residuals
+        r = function(x)
+        check_residuals(r, x, "residuals")
+        return r.flatten(x.ndim - 1) if r.ndim >= x.ndim else r[..., None]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The value `(...)`."""
+        value: Tensor = 0.5 * self.at(x).square().sum(-1)
+        return value
+
+    def plain(self) -> Callable[[Tensor], Tensor] | WithData[Tensor]:
+        """The same as a function like any other, with its Hessian."""
+        return self.residuals.halved() if isinstance(self.residuals, WithData) else self.__call__
+
+    def of(self, number: int) -> SumOfSquares:
+        """That of one problem."""
+        return SumOfSquares(self.residuals.of(number)) if isinstance(self.residuals, WithData) else self
+
+
+AnyFunction: TypeAlias = Callable[[Tensor], Tensor] | WithData[Tensor] | SumOfSquares
+
+
+def of_vector(f: Callable[..., Tensor], where: Layout, args: Sequence[Any], residuals: bool) -> AnyFunction:
+    """The function of a vector `(n,)` that f is of a pytree and `args`, or half the sum of squares of its residuals."""
+    function = WithData(f, where, args) if args else flat(f, where)
+    return SumOfSquares(function) if residuals else function
+
+
+def data_of(f: AnyFunction) -> WithData[Tensor] | None:
+    """The data that a function takes."""
+    inner = f.residuals if isinstance(f, SumOfSquares) else f
+    return inner if isinstance(inner, WithData) else None
+
+
+def of_problem(f: AnyFunction, number: int) -> AnyFunction:
+    """The function of one problem of a batch."""
+    return f.of(number) if isinstance(f, WithData | SumOfSquares) else f

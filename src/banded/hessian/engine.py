@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from banded.hessian.compiled import compile_value, compiled
-from banded.hessian.data import WithData
+from banded.hessian.data import AnyFunction
 from banded.hessian.memory import peak_bytes
 from banded.hessian.products import Engine, Function, batched, loop, over_batch, replicated, value_of
 
@@ -27,7 +27,7 @@ class Choice:
 
 
 def choose(
-    f: Function | WithData[Tensor],
+    f: AnyFunction,
     x: Tensor,
     probes: Tensor,
     memory: int,
@@ -39,7 +39,7 @@ def choose(
     return _compiled_engine(f, x, probes, eager) if compile else eager()
 
 
-def eager_engine(f: Function | WithData[Tensor], x: Tensor, memory: int) -> Choice:
+def eager_engine(f: AnyFunction, x: Tensor, memory: int) -> Choice:
     """The first of the vectorised engines that runs, or the loop.
 
     Args:
@@ -66,7 +66,7 @@ def eager_engine(f: Function | WithData[Tensor], x: Tensor, memory: int) -> Choi
     return Choice("loop", "; ".join(reasons) + how, slow, value, not how)
 
 
-def _over_batch(f: Function | WithData[Tensor], x: Tensor, dims: int) -> tuple[Function, str]:
+def _over_batch(f: AnyFunction, x: Tensor, dims: int) -> tuple[Function, str]:
     """Turn f into a function of a batch, vectorised where that works."""
     whole = over_batch(f, dims, vectorised=True)
     if dims:
@@ -99,9 +99,7 @@ def _with_fallback(fast: Engine, slow: Engine) -> Engine:
     return engine
 
 
-def _compiled_engine(
-    f: Function | WithData[Tensor], x: Tensor, probes: Tensor, fallback: Callable[[], Choice]
-) -> Choice:
+def _compiled_engine(f: AnyFunction, x: Tensor, probes: Tensor, fallback: Callable[[], Choice]) -> Choice:
     """The whole product compiled where that works, what `fallback` gives, with a warning, where it does not."""
     whole = over_batch(f, x.ndim - 1, vectorised=True)
     try:

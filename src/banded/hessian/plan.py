@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from banded.compiling import outside_graphs
 from banded.errors import BandwidthError
 from banded.hessian.compiled import compile_value
-from banded.hessian.data import WithData
+from banded.hessian.data import AnyFunction, SumOfSquares, data_of, of_vector
 from banded.hessian.drawing import draw_plan
 from banded.hessian.engine import Choice, choose
 from banded.hessian.extraction import AGREEMENT, Extraction
@@ -34,7 +34,8 @@ class Plan:
     Attributes:
         f: the function of one problem.
         layout: how the unknowns of the pytree x make up one vector of n.
-        of_vector: f as a function of that vector, with its data.
+        residuals: whether f returns residuals, and the matrix is JᵀJ.
+        of_vector: f, or half the sum of squares of its residuals, as a function of that vector, with its data.
         extraction: the structure of the Hessian, and how it is read.
         choice: how products are computed, and why so.
         compile: whether they were to be compiled.
@@ -45,7 +46,8 @@ class Plan:
 
     f: Callable[..., Tensor]
     layout: Layout
-    of_vector: Callable[[Tensor], Tensor] | WithData[Tensor]
+    residuals: bool
+    of_vector: AnyFunction
     extraction: Extraction
     choice: Choice
     compile: bool
@@ -144,20 +146,20 @@ class Plan:
 
     def evaluator(self, function: Callable[[Any], Value]) -> Callable[[Tensor], Value]:
         """Evaluate another function of one pytree as f is: of vectors, without a graph, compiled where f is."""
-        of_vector = flat(function, self.layout)
-        return value_of(compile_value(of_vector) if self.engine == "compiled" else of_vector)
+        of_one = flat(function, self.layout)
+        return value_of(compile_value(of_one) if self.engine == "compiled" else of_one)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state["choice"] = None  # of closures, made anew
-        if not isinstance(self.of_vector, WithData):
+        if data_of(self.of_vector) is None:
             state["of_vector"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if self.of_vector is None:
-            self.__dict__["of_vector"] = flat(self.f, self.layout)
+            self.__dict__["of_vector"] = of_vector(self.f, self.layout, (), self.residuals)
         self.__dict__["choice"] = choose(self.of_vector, self.x, self.probes, self.memory, self.compile)
 
     def compressed(self, x: Tree) -> Tensor:
@@ -200,10 +202,22 @@ class Plan:
         generator = torch.Generator().manual_seed(5)
         return testify(lambda point, probes: plain(point, probes)[2], vector, generator).leaks(H)
 
+    def exact(self) -> Plan:
+        """The plan for the Hessian itself, where this one is for JᵀJ: in both, one residual couples its unknowns."""
+        assert isinstance(self.of_vector, SumOfSquares)
+        value = self.of_vector.plain()
+        return replace(
+            self,
+            residuals=False,
+            of_vector=value,
+            choice=choose(value, self.x, self.probes, self.memory, compile=False),
+        )
+
     def select(self, rows: Tensor | None) -> None:
         """Evaluate the problems of a batch with these numbers only, `(A, n)`, from now on; all if None."""
-        if isinstance(self.of_vector, WithData):
-            self.of_vector.select(rows)
+        data = data_of(self.of_vector)
+        if data is not None:
+            data.select(rows)
 
     def check(self, vector: Tensor, H: Symmetric) -> None:
         """Hold H at a point against one product of the plainest engine.

@@ -12,20 +12,19 @@ from torch import Tensor
 from banded.checks import check_bandwidth, check_curvature, check_finite, check_function, check_whole
 from banded.compiling import outside_graphs
 from banded.errors import BandwidthError, RecoveryError
-from banded.hessian.data import WithData, of_vector
+from banded.hessian.data import AnyFunction, data_of, of_problem, of_vector
 from banded.hessian.detect import detect, read_directly
 from banded.hessian.engine import choose, eager_engine
 from banded.hessian.extraction import AGREEMENT, METHODS, Extraction, extraction
 from banded.hessian.layout import Layout, Tree, layout
 from banded.hessian.plan import Plan
 from banded.hessian.probes import gaussian
-from banded.hessian.products import Engine, Function, OfLeaves, loop, over_batch
+from banded.hessian.products import Engine, OfLeaves, loop, over_batch
 from banded.hessian.structure import Structure
 from banded.hessian.substitute import Substitution
 from banded.hessian.verify import Products, Witness
 from banded.matrix import Symmetric
 
-AnyFunction = Function | WithData[Tensor]
 SMALL = 64  # unknowns up to which a full matrix is nothing to warn of
 MEMORY = 2**29  # bytes
 PROBLEMS = 6  # of a batch that are looked at to find their structure
@@ -47,6 +46,7 @@ def plan(
     check: bool = True,
     batch_dims: int = 0,
     memory: int = MEMORY,
+    residuals: bool = False,
 ) -> Plan:
     """Detect the structure of f's Hessian and choose a method and an engine once, to evaluate often.
 
@@ -74,6 +74,7 @@ def plan(
         check: hold the band at `x` against one more product, with a random vector.
         batch_dims: leading dimensions of `x` that count problems; f takes one of them.
         memory: bytes that a vectorised pass may take, about; more probes come one pass after the other.
+        residuals: f returns residuals r of any shape, the value is ½ Σ r², and the matrix Gauss and Newton's JᵀJ.
 
     Raises:
         TypeError: if a leaf of `x` is not a float32 or float64 tensor, or f does not return a real tensor.
@@ -83,7 +84,7 @@ def plan(
         BandwidthError: if the band does not hold the Hessian; says what would.
         RecoveryError: if rounding spoils the recovery, or f draws random numbers or keeps state.
     """
-    made, witness = _make(f, x, args, bandwidth, periodic, border, method, compile, batch_dims, memory)
+    made, witness = _make(f, x, args, bandwidth, periodic, border, method, compile, batch_dims, memory, residuals)
     return _settled(made, witness)[0] if check else made
 
 
@@ -111,7 +112,7 @@ def hessian(
         `Periodic`, `Bordered` or `Reordered`: over the unknowns of `x`, row-major and leaf after
         leaf, `(*batch, n, n)`, in units of f / (x_i x_j), without a graph.
     """
-    made, witness = _make(f, x, args, bandwidth, periodic, border, method, False, batch_dims, memory)
+    made, witness = _make(f, x, args, bandwidth, periodic, border, method, False, batch_dims, memory, False)
     return _settled(made, witness)[1] if check else made.evaluate(made.x)[2]
 
 
@@ -134,6 +135,7 @@ def _make(
     compile: bool,
     batch_dims: int,
     memory: int,
+    residuals: bool,
 ) -> tuple[Plan, _Origin]:
     check_function("f", f)
     f = getattr(f, "_torchdynamo_orig_callable", f)  # a function compiled by itself cannot be differentiated twice
@@ -152,7 +154,7 @@ def _make(
             raise ValueError(f"periodic: expected 2 bandwidth < n = {core}, got bandwidth {bandwidth}")
     with torch.inference_mode(False):
         point = where.flatten(x).detach().clone()
-    function = f if isinstance(f, OfLeaves) else of_vector(f, where, args)
+    function = f if isinstance(f, OfLeaves) else of_vector(f, where, args, residuals)
     origin = _testify(function, point, where)
     eager = functools.cache(functools.partial(eager_engine, function, point, memory))  # tried only where it is needed
     if bandwidth is None:
@@ -165,7 +167,7 @@ def _make(
     read = extraction(structure, method, point, compiled=compile)
     probes = read.probes(point)
     choice = choose(function, point, probes, memory, compile, eager)
-    return Plan(f, where, function, read, choice, compile, method == "auto", memory, point, probes), origin
+    return Plan(f, where, residuals, function, read, choice, compile, method == "auto", memory, point, probes), origin
 
 
 def _each(f: AnyFunction, point: Tensor, memory: int, every: Products) -> Callable[[int], Products]:
@@ -173,10 +175,10 @@ def _each(f: AnyFunction, point: Tensor, memory: int, every: Products) -> Callab
     if point.ndim == 1:
         return lambda number: every
     problems = point.reshape(-1, point.shape[-1])
-    if not isinstance(f, WithData):
+    if data_of(f) is None:
         one = _products(eager_engine(f, problems[0], memory).run)
         return lambda number: one
-    return lambda number: _products(eager_engine(f.of(number), problems[number], memory).run)
+    return lambda number: _products(eager_engine(of_problem(f, number), problems[number], memory).run)
 
 
 def _testify(f: AnyFunction, point: Tensor, where: Layout) -> _Origin:
@@ -204,8 +206,7 @@ def _plainest(f: AnyFunction, point: Tensor) -> Engine:
     except RuntimeError:
         return plain
     for number, product in zip(few.tolist(), products, strict=True):
-        one = f.of(number) if isinstance(f, WithData) else f
-        expected = loop(one)(point[number], v)[2][0]
+        expected = loop(over_batch(of_problem(f, number), 0, vectorised=False))(point[number], v)[2][0]
         tolerance = torch.finfo(point.dtype).eps ** (2 / 3) * float(expected.abs().max())
         if not bool(((product - expected).abs() <= tolerance).all()):
             return plain

@@ -8,16 +8,21 @@ takes `(..., n)` to `(...)`, each problem of a batch by itself.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from banded.checks import check_value
-from banded.hessian.data import WithData
+from banded.checks import check_residuals, check_value
+from banded.hessian.data import AnyFunction, SumOfSquares, WithData
 
 Value = TypeVar("Value")
 Function = Callable[[Tensor], Tensor]
+NO_GRAPH = (
+    "f: expected a value that depends on x, got one that autograd cannot trace back to it; "
+    "let f use its argument, and no .detach(), .item(), .numpy() or torch.tensor(x) on the way"
+)
 Engine = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
@@ -26,17 +31,17 @@ def batched(f: Function, rows: int) -> Engine:
 
     def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with _recording():
-            leaves, value, gradient = _gradient(f, x)
+            leaves, value, gradient, source = _gradient(f, x)
             vectors = _for_each(probes, x)
             if 1 < len(probes) <= rows:
-                products = _backward(gradient, leaves, vectors, is_grads_batched=True).detach()
+                products = _backward(source, leaves, vectors, is_grads_batched=True).detach()
             else:
                 products = torch.empty(vectors.shape, dtype=x.dtype, device=x.device)
                 for chunk, place in zip(torch.split(vectors, rows), torch.split(products, rows), strict=True):
                     if rows == 1:
-                        place[0] = _backward(gradient, leaves, chunk[0])
+                        place[0] = _backward(source, leaves, chunk[0])
                     else:
-                        place.copy_(_backward(gradient, leaves, chunk, is_grads_batched=True))
+                        place.copy_(_backward(source, leaves, chunk, is_grads_batched=True))
         return value.detach(), gradient.detach(), products.movedim(0, -2)
 
     return engine
@@ -48,8 +53,8 @@ def replicated(f: Function) -> Engine:
     def engine(x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         copies = x.detach().expand(len(probes), *x.shape)
         with _recording():
-            leaves, values, gradients = _gradient(torch.func.vmap(f), copies)
-            products = _backward(gradients, leaves, _for_each(probes, x))
+            leaves, values, gradients, sources = _gradient(over_batch(f, 1, vectorised=True), copies)
+            products = _backward(sources, leaves, _for_each(probes, x))
         return values[0].detach(), gradients[0].detach(), products.detach().movedim(0, -2)
 
     return engine
@@ -81,23 +86,31 @@ def _row(one: Tensor | None, leaf: Tensor, batch: torch.Size) -> Tensor:
     return leaf.new_zeros((*batch, leaf.numel())) if one is None else one.reshape(*batch, leaf.numel())
 
 
-def over_batch(f: Function | WithData[Tensor], dims: int, *, vectorised: bool) -> Function:
+def over_batch(f: AnyFunction, dims: int, *, vectorised: bool) -> Function:
     """Apply f of one problem to each of those in `dims` leading dimensions."""
+    if isinstance(f, SumOfSquares):
+        return SumOfSquares(_over_batch(f.residuals, dims, vectorised, partial(check_residuals, name="residuals")))
+    return _over_batch(f, dims, vectorised, check_value)
+
+
+def _over_batch(
+    f: Function | WithData[Tensor], dims: int, vectorised: bool, check: Callable[[Tensor, Tensor], None]
+) -> Function:
     if isinstance(f, WithData):
         each = f.each
-        return f.vectorised(dims) if vectorised or not dims else lambda x: _stacked(each(x), x)
+        return f.vectorised(dims) if vectorised or not dims else lambda x: _stacked(each(x), x, check)
     one = f
     if dims and not vectorised:
-        return lambda x: _stacked([one(vector) for vector in x.reshape(-1, x.shape[-1])], x)
+        return lambda x: _stacked([one(vector) for vector in x.reshape(-1, x.shape[-1])], x, check)
     for _ in range(dims):
         one = torch.func.vmap(one)
     return one
 
 
-def _stacked(values: list[Tensor], x: Tensor) -> Tensor:
+def _stacked(values: list[Tensor], x: Tensor, check: Callable[[Tensor, Tensor], None]) -> Tensor:
     for value in values:
-        check_value(value, x.reshape(-1, x.shape[-1])[0])
-    return torch.stack(values).reshape(x.shape[:-1])
+        check(value, x.reshape(-1, x.shape[-1])[0])
+    return torch.stack(values).reshape(x.shape[:-1] + values[0].shape)
 
 
 def value_of(f: Callable[[Tensor], Value]) -> Callable[[Tensor], Value]:
@@ -130,9 +143,23 @@ class OfLeaves(ABC):
         """The leaves, which together hold `x`, and the value there, with its graph."""
 
 
-def _gradient(f: Function, x: Tensor) -> tuple[Sequence[Tensor], Tensor, Tensor]:
-    """The leaves, f and its gradient, still attached to the graph."""
+def _gauss_newton(f: SumOfSquares, x: Tensor) -> tuple[Sequence[Tensor], Tensor, Tensor, Tensor]:
+    """The same where JᵀJ stands for H: Jᵀ (r - r̄), with r̄ a constant that is equal to r, has it for a derivative."""
+    leaf = x.detach().clone().requires_grad_()
+    r = f.at(leaf)
+    if not r.requires_grad:
+        raise ValueError(NO_GRAPH)
+    constant = r.detach()
+    (gradient,) = torch.autograd.grad(r, leaf, constant, retain_graph=True)
+    (source,) = torch.autograd.grad(r, leaf, r - constant, create_graph=True)
+    return (leaf,), 0.5 * constant.square().sum(-1), gradient, source
+
+
+def _gradient(f: Function, x: Tensor) -> tuple[Sequence[Tensor], Tensor, Tensor, Tensor]:
+    """The leaves, f, its gradient, and what has the Hessian for its derivative: the gradient attached to the graph."""
     leaves: Sequence[Tensor]
+    if isinstance(f, SumOfSquares):
+        return _gauss_newton(f, x)
     if isinstance(f, OfLeaves):
         leaves, value = f.open(x)
     else:
@@ -150,14 +177,12 @@ def _gradient(f: Function, x: Tensor) -> tuple[Sequence[Tensor], Tensor, Tensor]
                 else torch.cat([_row(*both, torch.Size()) for both in zip(parts, leaves, strict=True)])
             )
     if gradient is None:
-        raise ValueError(
-            "f: expected a value that depends on x, got one that autograd cannot trace back to it; "
-            "let f use its argument, and no .detach(), .item(), .numpy() or torch.tensor(x) on the way"
-        )
+        raise ValueError(NO_GRAPH)
     if not gradient.requires_grad:
         raise ValueError(
             "f: expected a function with second derivatives, got one whose gradient does not depend on x "
             "(constant, linear or piecewise linear in x: its Hessian is zero); add the curved part of the loss, "
             "or solve a linear problem by linear programming"
         )
-    return leaves, value, gradient.reshape(x.shape)
+    gradient = gradient.reshape(x.shape)
+    return leaves, value, gradient, gradient

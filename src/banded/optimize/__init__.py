@@ -2,6 +2,7 @@
 
 from banded.optimize.drawing import convergence as convergence
 from banded.optimize.line_search import LineSearch as LineSearch
+from banded.optimize.minimize import least_squares as least_squares
 from banded.optimize.minimize import minimize as minimize
 from banded.optimize.optimizer import Newton as Newton
 from banded.optimize.result import Record as Record

@@ -67,17 +67,20 @@ class Batch:
             self._crowd.run()
         except KeyboardInterrupt:
             self._leave(Status.INTERRUPTED)
+        finally:
+            self._plan.select(None)
         self._check_bands()
         seconds = time.perf_counter() - self._begun
         profile = {**self._workspace.seconds, "the rest": seconds - sum(self._workspace.seconds.values())}
+        x = self._minima()
         one = replace(self._plan.layout, batch=torch.Size())
         results = []
-        for x, status, history in zip(self._x, self._status, self._histories, strict=True):
+        for point, status, history in zip(x, self._status, self._histories, strict=True):
             assert status is not None
             last = history.records[-1]
             results.append(
                 Result(
-                    x=one.unflatten(x),
+                    x=one.unflatten(point),
                     value=last.value,
                     status=status,
                     iterations=history.steps,
@@ -88,10 +91,15 @@ class Batch:
                     profile=profile,
                 )
             )
-        x = self._x
-        if self._limits.graph:
-            x, _ = attach(self._plan, x, self._hessians(), tuple(one.status for one in results))
         return Results(self._plan.unflatten(x), tuple(results), seconds, profile)
+
+    def _minima(self) -> Tensor:
+        """`(B, n)`: where the problems ended, with derivatives where these are wanted."""
+        ended = sum(len(numbers) for numbers, _ in self._ends)
+        if not self._limits.graph or ended < len(self._x):
+            return self._x
+        status = tuple(one or Status.INTERRUPTED for one in self._status)
+        return attach(self._plan, self._x, self._hessians(), status)[0]
 
     def _hessians(self) -> Symmetric:
         """Where each problem ended."""

@@ -31,6 +31,10 @@ def attach(plan: Plan, x: Tensor, H: Symmetric, status: tuple[Status, ...]) -> t
     f = over_batch(plan.of_vector, x.ndim - 1, vectorised=plan.choice.vectorised)
     if not f(x.clone()).requires_grad:
         return x, 1
+    if plan.residuals:
+        plan = plan.exact()  # the theorem is about the Hessian itself
+        H = plan.evaluate(x)[2]
+        plan.check(x, H)
     leaf = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(f(leaf).sum(), leaf, create_graph=True)
     found: Tensor = _Minimum.apply(x, gradient, H, status)  # type: ignore[no-untyped-call]

@@ -34,6 +34,7 @@ def minimize(
     equality: Callable[..., Tensor] | None = None,
     bandwidth: int | None = None,
     border: Sequence[str | int] | None = None,
+    residuals: bool = False,
     method: str = "auto",
     compile: bool = False,
     globalisation: str | Globalisation = "line search",
@@ -63,6 +64,8 @@ def minimize(
             that are to be zero; they, too, must couple only unknowns that are close.
         bandwidth: half-bandwidth of the Hessian of f + λ·c + ρ c·c, found if None.
         border: unknowns that couple to everything, as in `plan`.
+        residuals: f returns residuals r of any shape, and ½ Σ r² is minimised by Gauss and Newton's method, with JᵀJ
+            for H: never indefinite, so it sees no saddles; fast where residuals are small at the minimum.
         method: recovery of the band, as in `plan`.
         compile: compile f with its derivatives, as in `plan`.
         globalisation: what leads to a minimum from afar: "line search" or "trust region", or one of these with settings
@@ -93,7 +96,7 @@ def minimize(
         check_function("callback", callback)
     limits = Limits(tolerance, max_iterations, max_seconds, graph=torch.is_grad_enabled())
     chosen: Globalisation = globalisation_of(globalisation)
-    make = partial(make_plan, bandwidth=bandwidth, border=border, method=method, compile=compile)
+    make = partial(make_plan, bandwidth=bandwidth, border=border, method=method, compile=compile, residuals=residuals)
     dims = len(f.layout.batch) if isinstance(f, Plan) else check_whole("batch_dims", batch_dims)
     with torch.inference_mode(False):
         if dims:
@@ -105,7 +108,7 @@ def minimize(
             made = f if isinstance(f, Plan) else make(f, where.unflatten(x), args=args)
             steps: Steps = partial(_newton, chosen, limits.tolerance)
         else:
-            lagrangian = _lagrangian(f, equality, where, x, args)
+            lagrangian = _lagrangian(f, equality, where, x, args, residuals=residuals)
             if globalisation == "line search":
                 chosen = LineSearch(wolfe=False)  # kinks end the rounds sooner so
             made, args = make(lagrangian, where.unflatten(x)), ()
@@ -113,6 +116,20 @@ def minimize(
         single.profile["plan"] = single.seconds
         again = None if isinstance(f, Plan) or bandwidth is not None else partial(make, made.f, args=args)
         return single.solve(made, x, steps, again)
+
+
+def least_squares(residuals: Callable[..., Tensor], x0: Tree, **options: Any) -> Result | Any:
+    """Minimise ½ Σ r² by Gauss and Newton's method: `minimize(residuals, x0, residuals=True, **options)`.
+
+    Args:
+        residuals: r, takes a pytree like `x0`, returns residuals of any shape, each of few unknowns that are close.
+        x0: start, as in `minimize`.
+        options: those of `minimize`.
+
+    Returns:
+        As `minimize`; `value` is ½ Σ r².
+    """
+    return minimize(residuals, x0, residuals=True, **options)
 
 
 def _many(
@@ -151,8 +168,16 @@ def _newton(
 
 
 def _lagrangian(
-    f: Callable[..., Tensor] | Plan, equality: Callable[..., Tensor], where: Layout, x: Tensor, args: Sequence[Any]
+    f: Callable[..., Tensor] | Plan,
+    equality: Callable[..., Tensor],
+    where: Layout,
+    x: Tensor,
+    args: Sequence[Any],
+    *,
+    residuals: bool,
 ) -> AugmentedLagrangian:
+    if residuals:
+        raise ValueError("residuals: expected False where there are equality constraints; minimise ½ Σ r² as a loss")
     if isinstance(f, Plan):
         raise TypeError("f: expected a function where there are equality constraints, got a Plan; pass its function")
     check_function("equality", equality)

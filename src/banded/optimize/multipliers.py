@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from banded.checks import check_dependence, check_residuals
+from banded.checks import check_dependence, check_equality
 from banded.hessian import Layout, Plan, Tree
 from banded.optimize.dialogue import newton
 from banded.optimize.newton import Globalisation, Iterate
@@ -41,7 +41,7 @@ class AugmentedLagrangian:
         with torch.enable_grad():
             leaf = x.clone().requires_grad_()
             residual = equality(where.unflatten(leaf))
-            check_residuals(residual, x)
+            check_equality(residual, x)
             signs = torch.where(torch.arange(residual.numel(), device=x.device) % 2 == 0, 1.0, -1.0)
             signs = signs.to(residual).reshape(residual.shape)
             (pull,) = torch.autograd.grad(residual, leaf, signs, allow_unused=True)
