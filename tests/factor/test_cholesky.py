@@ -8,6 +8,7 @@ from references import backward_error, definite_batch, lower_bands, near
 from torch import Tensor
 
 import oracles
+from banded import SymmetricBanded
 from banded.errors import NonFiniteError, NotPositiveDefiniteError
 from banded.factor import Cholesky, cholesky
 from twins import first_bad_row
@@ -220,3 +221,23 @@ def test_bits_depend_neither_on_the_number_of_threads_nor_on_who_calls() -> None
     finally:
         torch.set_num_threads(before)
     near(expected[0][:7], np.linalg.solve(As, b[:7, :, None].numpy())[..., 0], 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("B", "n", "k"), [(1, 30, 2), (1, 30, 0), (3, 30, 2), (20, 30, 2), (20, 300, 25), (1, 40000, 1)]
+)
+def test_each_of_a_batch_is_solved_or_told(B: int, n: int, k: int) -> None:
+    """Indefinite, infinite and NaN ones among good ones, by every way there is."""
+    rng = np.random.default_rng(B + n)
+    band = torch.from_numpy(rng.standard_normal((B, k + 1, n)))
+    band[:, 0] += 4 * (k + 1)
+    bad = dict(zip(range(0, B, 4), (-1.0, np.inf, np.nan, 0.0), strict=False))
+    for number, value in bad.items():
+        band[number, 0, n // 2] = value
+    b = torch.from_numpy(rng.standard_normal((B, n)))
+    x, good = SymmetricBanded(band).solve_where_definite(b)
+    assert good.tolist() == [number not in bad for number in range(B)]
+    residual = SymmetricBanded(band[good]) @ x[good] - b[good] if bool(good.any()) else torch.zeros(1)
+    assert float(residual.abs().max()) < 1e-12
+    with pytest.raises((NotPositiveDefiniteError, NonFiniteError)):
+        SymmetricBanded(band).solve(b)

@@ -4,7 +4,7 @@ from banded.factor.bordered import BorderedCholesky as BorderedCholesky
 from banded.factor.bordered import BorderedLDL as BorderedLDL
 from banded.factor.bordered import mirrored as mirrored
 from banded.factor.cholesky import Cholesky as Cholesky
-from banded.factor.cholesky import solve_without_factors as solve_without_factors
+from banded.factor.cholesky import solve_each as solve_each
 from banded.factor.cyclic import BlockCholesky as BlockCholesky
 from banded.factor.ldl import LDL as LDL
 from banded.factor.lu import LU as LU

@@ -132,24 +132,30 @@ def _factored(columns: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return L, info
 
 
-def solve_without_factors(band: Tensor, b: Tensor) -> tuple[Tensor, Tensor] | None:
-    """X with A x = b `(..., n, c)` for a batch, while each factor is in the cache, and `(...)`, which are good.
+def solve_each(band: Tensor, b: Tensor) -> tuple[Tensor, Tensor] | None:
+    """X with A x = b `(..., n, c)` for each of a batch, and `(...)`, which are good: nothing is raised, nothing kept.
 
-    Those are not whose matrix is not positive definite or not finite. None for one matrix, graphs and
-    transformations, and other devices, where this is no way.
+    Not good are those whose matrix is not positive definite or not finite. Of many, each factor stays in the
+    cache. None for graphs and transformations, and other devices, where this is no way.
     """
-    columns = band.mT.reshape(-1, *band.mT.shape[-2:])
-    if len(columns) < 2 or band.device.type != "cpu" or derivatives.is_recorded(band, b):
+    if band.device.type != "cpu" or derivatives.is_recorded(band, b):
         return None
-    from banded.factor import cholesky_kernels, cholesky_lanes  # as above
-
+    columns = band.mT.reshape(-1, *band.mT.shape[-2:])
     sides = b.contiguous().numpy().reshape(len(columns), *b.shape[-2:])
-    x, info = np.empty_like(sides), np.zeros(len(columns), dtype=np.int64)
-    if cholesky_lanes.fits(*columns.mT.shape):
-        over_batch(cholesky_lanes.solve, columns.mT.numpy(), sides, x, info)
+    if _is_lapacks(columns):
+        L, failed = _FACTOR[band.dtype](columns[0].mT.numpy(), lower=1)
+        found = sides[0] if failed else _SOLVE[band.dtype](L, sides[0], lower=1)[0]
+        x, info = found[None], np.array([failed])
     else:
-        over_batch(cholesky_kernels.solve_at_once, columns.contiguous().numpy(), sides, x, info)
+        from banded.factor import cholesky_kernels, cholesky_lanes  # as above
+
+        x, info = np.empty_like(sides), np.zeros(len(columns), dtype=np.int64)
+        if cholesky_lanes.fits(*columns.mT.shape):
+            over_batch(cholesky_lanes.solve, columns.mT.numpy(), sides, x, info)
+        else:
+            over_batch(cholesky_kernels.solve_at_once, columns.contiguous().numpy(), sides, x, info)
     good = (info == 0) & np.isfinite(x).all((1, 2))
+    good &= np.isfinite(columns[:, :, 0].numpy()).all(1)  # which an infinite pivot hides: x is 0 there
     return torch.from_numpy(x.reshape(b.shape)), torch.from_numpy(good.reshape(b.shape[:-2]))
 
 

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from banded.bands import inside_symmetric, symmetric_times
 from banded.checks import check_bandwidth, check_operand, check_tensor
-from banded.factor import LDL, BlockCholesky, Cholesky, solve_without_factors
+from banded.factor import LDL, BlockCholesky, Cholesky, solve_each
 from banded.matrix.base import Matrix
 from banded.matrix.convert import array, check_symmetric, check_width, entries, tensor
 from banded.matrix.pattern import BAND
@@ -154,14 +154,14 @@ class SymmetricBanded(OneBand):
         check_operand("b", b, self._band, self.shape[:-1])
         if self.batch_shape:
             vector = b.ndim == self._band.ndim - 1
-            found = solve_without_factors(self._band, b[..., None] if vector else b)
+            found = solve_each(self._band, b[..., None] if vector else b)
             if found is not None and bool(found[1].all()):  # factoring explains what is amiss
                 return found[0][..., 0] if vector else found[0]
         return self.cholesky().solve(b)
 
     def solve_where_definite(self, b: Tensor) -> tuple[Tensor, Tensor]:
         """X with A x = b `(B, n)` for those of a batch of B matrices that are positive definite, and `(B,)`, which."""
-        found = solve_without_factors(self._band, b[..., None])
+        found = solve_each(self._band, b[..., None])
         return super().solve_where_definite(b) if found is None else (found[0][..., 0], found[1])
 
     def ldl(self) -> LDL:

@@ -2,7 +2,7 @@
 
 from banded.optimize.questions import Asking, Kind, Ray, ask, direction
 
-FIRST = 1e-6  # first shift tried, in units of the largest diagonal entry of H
+FIRST = 1e-4  # first shift tried, in units of the largest diagonal entry of H
 GROWTH = 4.0  # from one trial to the next, once the size of the shift is known
 
 

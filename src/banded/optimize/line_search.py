@@ -113,8 +113,6 @@ class LineSearch:
             else:
                 return Step(length, point, reached, evaluations, finite)
             length = 2 * low if math.isinf(high) else (low + high) / 2
-            if not low:
-                length = high * _shorter(value, slope, high, reached if point is None or point.finite else math.nan)
         if not low:
             return Step(0.0, None, reached, evaluations, finite)
         best = yield from look(low)
