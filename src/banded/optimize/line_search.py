@@ -3,8 +3,7 @@
 import copy
 import math
 from collections import deque
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from banded.optimize.direction import NewtonDirection
 from banded.optimize.questions import Asking, Point, Ray, look, value_at
@@ -17,8 +16,7 @@ LONGEST = 1e10  # times the direction
 CLOSE = 1e3  # times its rounding error: a decrease that f hardly shows
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """A step and the point that it leads to, or None; the last value, and whether all that were tried are finite."""
 
     length: float

@@ -1,8 +1,7 @@
 """Newton's method as an algorithm that asks for all it needs; who runs it decides when it is enough."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from banded.optimize.line_search import Step
 from banded.optimize.questions import Asking, Kind, Point, Question, Ray, accept, ask, direction, look, value_at
@@ -31,8 +30,7 @@ class Globalisation(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Iterate:
+class Iterate(NamedTuple):
     """An iterate, in numbers.
 
     Attributes:
@@ -179,4 +177,4 @@ class Newton:
 
 
 def _ended(here: Iterate, status: Status) -> Iterate:
-    return replace(here, status=status)
+    return here._replace(status=status)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -74,8 +74,7 @@ class Status(Enum):
         return self in (Status.CONVERGED, Status.PRECISION, Status.SADDLE, Status.LINE_SEARCH, Status.INFEASIBLE)
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One iteration, as a row of `result.history`.
 
     Attributes:
