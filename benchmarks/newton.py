@@ -12,7 +12,6 @@ it takes longer than 2 s. What is not installed is left out.
     cartpole   the first solve, and control with a receding horizon, against the author's way (replicated.py)
     chain      a Newton step of 10^6 unknowns against a gradient, and memory
     overhead   what an iteration takes besides evaluation, factorisation and solve
-    batch      many problems at once
 
 The peers' gradients are PyTorch's, their products with the Hessian backward passes through a graph that is kept. Of
 their settings the better were kept: a trust region that starts as wide as the start is long and may grow without
@@ -370,11 +369,7 @@ def overhead(options: Namespace) -> None:
         console.print(f"one, factor and solve {min(ones):.3f}; {over:.3f} more, target 0.3{'!' * (over > 0.3)}")
 
 
-def batch(options: Namespace) -> None:
-    """Many problems at once: to come with batched minimisation."""
-
-
-SECTIONS = {f.__name__: f for f in (problems, cartpole, chain, overhead, batch)}
+SECTIONS = {f.__name__: f for f in (problems, cartpole, chain, overhead)}
 
 
 def main() -> None:

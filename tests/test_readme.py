@@ -56,3 +56,13 @@ def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), target
+
+
+def test_the_page_of_newton_runs() -> None:
+    scope = run("docs/newton.md")
+    torch.testing.assert_close(scope["result"].x, torch.ones_like(scope["x0"]))
+    assert bool(scope["results"].success.all())
+    torch.testing.assert_close(scope["line"].x, torch.ones_like(scope["x0"]))
+    assert float(scope["loss"].detach()) < 99
+    assert scope["weight"].grad is not None
+    assert scope["early"].status.name == "STOPPED"

@@ -116,7 +116,9 @@ class Batch:
         for number, iterate in zip(numbers, iterates, strict=True):
             history = self._histories[number]
             history.add(iterate, now)
-            self._status[number] = self._status[number] or iterate.status or self._limits.reached(history.steps, now)
+            self._status[number] = (
+                self._status[number] or iterate.status or self._limits.reached(history.steps, self._plan.n, now)
+            )
         self._x[torch.tensor(numbers)] = self._workspace.here.x[torch.tensor(rows)]
         self._tell(now)
         ended = [place for place, number in enumerate(numbers) if self._status[number] is not None]

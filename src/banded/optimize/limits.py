@@ -13,7 +13,7 @@ class Limits:
 
     Attributes:
         tolerance: on the largest absolute entry of the gradient.
-        max_iterations: Newton steps at most.
+        max_iterations: Newton steps at most; None for three times as many as there are unknowns, and at least 3000.
         max_seconds: of wall-clock time, looked at between steps.
         graph: whether derivatives of the minimum are wanted.
 
@@ -23,25 +23,26 @@ class Limits:
     """
 
     tolerance: float
-    max_iterations: int
+    max_iterations: int | None
     max_seconds: float | None
     graph: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.tolerance, Real) or not isinstance(self.max_iterations, Integral):
+        steps = 0 if self.max_iterations is None else self.max_iterations
+        if not isinstance(self.tolerance, Real) or not isinstance(steps, Integral):
             raise TypeError(
                 "expected a number as tolerance and a whole number as max_iterations, "
                 f"got {self.tolerance!r} and {self.max_iterations!r}"
             )
         if not self.tolerance >= 0:
             raise ValueError(f"tolerance: expected a number >= 0, got {self.tolerance!r}")
-        if self.max_iterations < 0:
+        if steps < 0:
             raise ValueError(f"max_iterations: expected a whole number >= 0, got {self.max_iterations!r}")
         if self.max_seconds is not None and not (isinstance(self.max_seconds, Real) and self.max_seconds >= 0):
             raise ValueError(f"max_seconds: expected a number of seconds >= 0, or None, got {self.max_seconds!r}")
 
-    def reached(self, steps: int, seconds: float) -> Status | None:
-        """Which of them is."""
-        if steps >= self.max_iterations:
+    def reached(self, steps: int, n: int, seconds: float) -> Status | None:
+        """Which of them is, by a problem of `n` unknowns."""
+        if steps >= (max(3000, 3 * n) if self.max_iterations is None else self.max_iterations):
             return Status.MAX_ITERATIONS
         return Status.MAX_SECONDS if seconds >= (math.inf if self.max_seconds is None else self.max_seconds) else None

@@ -39,7 +39,7 @@ def minimize(
     compile: bool = False,
     globalisation: str | Globalisation = "line search",
     tolerance: float = 1e-8,
-    max_iterations: int = 3000,
+    max_iterations: int | None = None,
     max_seconds: float | None = None,
     batch_dims: int = 0,
     progress: bool | None = None,
@@ -72,7 +72,7 @@ def minimize(
             of your own, such as `LineSearch(memory=10)`.
         tolerance: on the largest absolute entry of the gradient, in units of
             f / x, or of the natural size of the gradient, H x, where that is below 1; and of c, in its own units.
-        max_iterations: Newton steps at most.
+        max_iterations: Newton steps at most; None for three times the number of unknowns, and at least 3000.
         max_seconds: of wall-clock time, looked at between steps; None for no limit.
         batch_dims: leading dimensions of `x0` that count problems, which are solved at once, each as if alone;
             f takes one of them.

@@ -78,7 +78,9 @@ class Single:
         try:
             for state in states:
                 record = self._recorder.add(state)
-                status = state.status or self._limits.reached(self._recorder.history.steps, self._recorder.seconds)
+                status = state.status or self._limits.reached(
+                    self._recorder.history.steps, self._layout.n, self._recorder.seconds
+                )
                 if record is not None and self._callback is not None:
                     point = self._layout.unflatten(state.place.x[0].clone())
                     if self._callback(point, record) is True:
