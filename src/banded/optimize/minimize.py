@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 from torch import Tensor
@@ -23,6 +23,34 @@ from banded.optimize.recorder import Recorder, State
 from banded.optimize.result import Result, Results
 from banded.optimize.settings import globalisation_of
 from banded.optimize.single import Single, Steps
+
+
+class Options(TypedDict, total=False):
+    """What `minimize` takes besides, by name."""
+
+    args: Sequence[Any]
+    equality: Callable[..., Tensor] | None
+    bandwidth: int | None
+    border: Sequence[str | int] | None
+    residuals: bool
+    method: str
+    compile: bool
+    globalisation: str | Globalisation
+    tolerance: float
+    max_iterations: int | None
+    max_seconds: float | None
+    progress: bool | None
+    callback: Callable[[Any, Any], object] | None
+
+
+@overload
+def minimize(
+    f: Callable[..., Tensor] | Plan, x0: Tree, *, batch_dims: Literal[0] = 0, **options: Unpack[Options]
+) -> Result: ...
+
+
+@overload
+def minimize(f: Callable[..., Tensor] | Plan, x0: Tree, *, batch_dims: int, **options: Unpack[Options]) -> Results: ...
 
 
 @outside_graphs
@@ -44,7 +72,7 @@ def minimize(
     batch_dims: int = 0,
     progress: bool | None = None,
     callback: Callable[[Any, Any], object] | None = None,
-) -> Result | Any:
+) -> Result | Results:
     """Minimise f, perhaps subject to c(x) = 0, by Newton's method on the band of its Hessian.
 
     The step solves (H + δI) p = -g by banded Cholesky, with the smallest δ >= 0
@@ -118,18 +146,32 @@ def minimize(
         return single.solve(made, x, steps, again)
 
 
-def least_squares(residuals: Callable[..., Tensor], x0: Tree, **options: Any) -> Result | Any:
-    """Minimise ½ Σ r² by Gauss and Newton's method: `minimize(residuals, x0, residuals=True, **options)`.
+@overload
+def least_squares(
+    r: Callable[..., Tensor], x0: Tree, *, batch_dims: Literal[0] = 0, **options: Unpack[Options]
+) -> Result: ...
+
+
+@overload
+def least_squares(r: Callable[..., Tensor], x0: Tree, *, batch_dims: int, **options: Unpack[Options]) -> Results: ...
+
+
+def least_squares(
+    r: Callable[..., Tensor], x0: Tree, *, batch_dims: int = 0, **options: Unpack[Options]
+) -> Result | Results:
+    """Minimise ½ Σ r² by Gauss and Newton's method: `minimize(r, x0, residuals=True, **options)`.
 
     Args:
-        residuals: r, takes a pytree like `x0`, returns residuals of any shape, each of few unknowns that are close.
+        r: takes a pytree like `x0`, returns residuals of any shape, each of few unknowns that are close.
         x0: start, as in `minimize`.
-        options: those of `minimize`.
+        batch_dims: as in `minimize`.
+        options: its others.
 
     Returns:
         As `minimize`; `value` is ½ Σ r².
     """
-    return minimize(residuals, x0, residuals=True, **options)
+    options["residuals"] = True
+    return minimize(r, x0, batch_dims=batch_dims, **options)
 
 
 def _many(

@@ -44,7 +44,10 @@ class Problem:
 
     def solve(self, **options: Any) -> Result:
         """`minimize` with this problem's arguments; `options` are its others."""
-        return minimize(self.objective, self.start, equality=self.equality, bandwidth=self.bandwidth, **options)
+        result: Result = minimize(
+            self.objective, self.start, equality=self.equality, bandwidth=self.bandwidth, **options
+        )
+        return result
 
     def series(self, x: Tree) -> dict[str, Tensor]:
         """The columns at x, detached and on the CPU; none where `columns` is None.
