@@ -20,6 +20,15 @@ from banded.hessian.products import Engine, Function
 RECOMPILE_LIMIT = 1000
 NODE = 16  # entries of a last dimension that vectors of 512 bits would have to mask: scalar loops are twice as fast
 SCALAR = {"cpp.simdlen": 256}
+DEAR = 16  # additions, from which a number is stored and not computed once for each probe
+VIEWS = (
+    "slice view reshape expand unsqueeze squeeze select t permute alias detach _unsafe_view transpose unbind getitem"
+)
+MADE = "full zeros full_like zeros_like ones_like new_zeros scalar_tensor clone _to_copy lift_fresh_copy"
+CHEAP = "add sub rsub mul neg cat stack copy constant_pad_nd slice_backward select_backward slice_scatter where sum abs"
+COMPARED = "sgn sign gt lt ge le eq ne maximum minimum clamp"
+WORK = dict.fromkeys((*VIEWS.split(), *MADE.split()), 0) | dict.fromkeys((*CHEAP.split(), *COMPARED.split()), 1)
+WORK["div"] = 4
 
 
 def compiled(f: Function) -> Engine:
@@ -82,7 +91,8 @@ def _backend(graph: GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
     """Inductor, for a graph whose values that do not depend on the probes are computed once.
 
     Left to itself, Inductor fuses these into the products, and computes every
-    sine once for each probe. What the graph returns, it stores.
+    sine once for each probe. What the graph returns, it stores. What a few additions make is left to it: writing
+    and reading that takes longer.
     """
     probes = [i for i, node in enumerate(_placeholders(graph)) if "probes" in node.name]
     flat = make_fx(graph)(*inputs)  # inputs carry no sizes that could change
@@ -110,15 +120,30 @@ def _placeholders(graph: GraphModule) -> list[Node]:
 
 
 def _expose(graph: GraphModule, probes: list[Node]) -> int:
-    """Let the graph return also what the products need of the rest; how many results it had."""
+    """Let the graph return also what the products need of the rest, where it is dear; how many results it had."""
     depends = set(probes)
-    shared: dict[Node, None] = {}
+    needed: set[Node] = set()
     *inner, output = graph.graph.nodes
     for node in inner:
         if any(one in depends for one in node.all_input_nodes):
             depends.add(node)
-            shared.update({one: None for one in node.all_input_nodes if one.op == "call_function"})
+            needed.update(one for one in node.all_input_nodes if one.op == "call_function")
+    work: dict[Node, int] = {}  # to compute each from what is stored
+    dear = []
+    for node in (one for one in inner if one not in depends and one.op == "call_function"):
+        work[node] = min(DEAR + 1, _work(node) + sum(work.get(one, 0) for one in node.all_input_nodes))
+        if node in needed and work[node] > DEAR:
+            dear.append(node)
+            work[node] = 0
     results = tuple(output.args[0])
-    output.args = (results + tuple(node for node in shared if node not in depends),)
+    output.args = (results + tuple(dear),)
     graph.recompile()
     return len(results)
+
+
+def _work(node: Node) -> int:
+    """Additions that one entry takes, about."""
+    name = getattr(node.target, "__name__", str(node.target)).partition(".")[0]
+    if name == "pow" and isinstance(node.args[1], int | float) and float(node.args[1]).is_integer():
+        return 1
+    return WORK.get(name, 20)  # a sine, an exponential, a matrix product, what is not known
