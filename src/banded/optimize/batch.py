@@ -119,12 +119,13 @@ class Batch:
             self._status[number] = (
                 self._status[number] or iterate.status or self._limits.reached(history.steps, self._plan.n, now)
             )
-        self._x[torch.tensor(numbers)] = self._workspace.here.x[torch.tensor(rows)]
+        device = self._x.device
+        self._x[torch.tensor(numbers, device=device)] = self._workspace.here.x[torch.tensor(rows, device=device)]
         self._tell(now)
         ended = [place for place, number in enumerate(numbers) if self._status[number] is not None]
         if ended:
-            place = self._workspace.here.take(torch.tensor([rows[i] for i in ended]))
-            self._ends.append((torch.tensor([numbers[i] for i in ended]), place))
+            place = self._workspace.here.take(torch.tensor([rows[i] for i in ended], device=device))
+            self._ends.append((torch.tensor([numbers[i] for i in ended], device=device), place))
         return [self._status[number] is not None for number in numbers]
 
     def _tell(self, now: float) -> None:

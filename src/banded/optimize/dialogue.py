@@ -101,7 +101,9 @@ class Crowd:
             else:
                 numbers = [self._questions[row].number for row in rows]  # type: ignore[union-attr]
                 every = len(rows) == len(self._questions)
-                answers = self._workspace.answer(kind, None if every else torch.tensor(rows), numbers)
+                answers = self._workspace.answer(
+                    kind, None if every else torch.tensor(rows, device=self._workspace.p.device), numbers
+                )
                 for row, answer in zip(rows, answers, strict=True):
                     self._questions[row] = self._algorithms[row].send(answer)
 
@@ -112,7 +114,7 @@ class Crowd:
             self._questions[row] = None if end else self._algorithms[row].send(None)
         going = [row for row, one in enumerate(self._questions) if one is not None]
         if going and len(going) < FULL * len(self._questions):
-            self._workspace.drop(torch.tensor(going))
+            self._workspace.drop(torch.tensor(going, device=self._workspace.p.device))
             self._algorithms = [self._algorithms[row] for row in going]
             self._numbers = [self._numbers[row] for row in going]
             self._questions = [self._questions[row] for row in going]

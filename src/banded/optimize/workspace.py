@@ -96,7 +96,12 @@ class Workspace:
         for value, gradient in zip(start.value, start.gradient, strict=True):
             check_finite(value, gradient)
         return cls(
-            function, start, torch.zeros_like(x), torch.zeros(len(x), dtype=torch.float64), start, seconds=seconds
+            function,
+            start,
+            torch.zeros_like(x),
+            torch.zeros(len(x), dtype=torch.float64, device="cpu"),
+            start,
+            seconds=seconds,
         )
 
     def starts(self) -> Sequence[Point]:
@@ -177,7 +182,7 @@ class Workspace:
     def _lowest(self, H: Symmetric, shifts: Sequence[float]) -> Tensor:
         """Unit vectors that H + shift I, nearly singular, shrinks most, by inverse iteration."""
         generator = torch.Generator().manual_seed(0)
-        v = torch.randn(*H.shape[:-1], generator=generator, dtype=torch.float64).to(H.band)
+        v = torch.randn(*H.shape[:-1], generator=generator, dtype=torch.float64, device="cpu").to(H.band)
         shifted = _shifted(H, shifts)
         for _ in range(TURNS):
             v, _ = shifted.solve_where_definite(v / v.norm(dim=1, keepdim=True))
@@ -197,8 +202,8 @@ class Workspace:
         ulp = torch.finfo(here.x.dtype).eps * here.x.abs()
         noise = torch.zeros_like(here.value)
         for _ in range(SAMPLES):
-            signs = torch.randn(here.x.shape[1:], generator=generator, dtype=torch.float64).sign().to(here.x)
-            change = (self.function.values(here.x + ulp * signs, self._of(rows)) - here.value).abs()
+            signs = torch.randn(here.x.shape[1:], generator=generator, dtype=torch.float64, device="cpu")
+            change = (self.function.values(here.x + ulp * signs.sign().to(here.x), self._of(rows)) - here.value).abs()
             noise = torch.where(change.isfinite(), torch.maximum(noise, change), noise)
         found: list[float] = noise.tolist()
         return found
@@ -230,7 +235,7 @@ class Workspace:
         return torch.addcmul(x, x.new_tensor(lengths)[:, None], p), p
 
     def _turn(self, rows: Tensor | None, p: Tensor, shifts: Sequence[float]) -> None:
-        shift = torch.tensor(shifts, dtype=torch.float64)
+        shift = torch.tensor(shifts, dtype=torch.float64, device="cpu")
         if rows is None:
             self.p, self.shift = p, shift
         else:
