@@ -17,6 +17,11 @@ def chain(x: Tensor) -> Tensor:
     return 0.5 * (x[1:] - x[:-1]).square().sum() + 0.5 * x[0] ** 2 + 0.5 * x[-1] ** 2
 
 
+def wells(x: Tensor) -> Tensor:
+    """Double wells at -1 and 1, joined by weak springs: minima 0 at x = 1 and x = -1, a maximum at 0."""
+    return (x**2 - 1).square().sum() + 0.1 * (x[1:] - x[:-1]).square().sum()
+
+
 def cosines(
     n: int, k: int, dtype: torch.dtype = torch.float64
 ) -> tuple[Callable[[Tensor], Tensor], Tensor, np.ndarray]:
@@ -96,3 +101,36 @@ def is_two_sided_coloring(A: np.ndarray, colors: list[int]) -> bool:
         for i in range(n)
         for side in ([j for j in range(i + 1) if j == i or A[i, j]], [j for j in range(i, n) if j == i or A[i, j]])
     )
+
+
+def model(H: np.ndarray, g: np.ndarray, p: np.ndarray) -> float:
+    """The quadratic model gᵀp + ½ pᵀHp."""
+    return float(g @ p + 0.5 * p @ H @ p)
+
+
+def step_within(H: np.ndarray, g: np.ndarray, radius: float) -> np.ndarray:
+    """The least point of the quadratic model with ‖p‖ <= radius, by eigenvalues and bisection for λ."""
+    w, V = np.linalg.eigh(H)
+    c = V.T @ g
+    if w[0] > 0 and np.linalg.norm(c / w) <= radius:
+        return np.asarray(-V @ (c / w))
+    gaps = w - min(w[0], 0.0)  # λ = s - min(w[0], 0), with s > 0 but in the hard case
+    flat = gaps <= 1e-12 * np.abs(w).max()
+    if np.linalg.norm(c[flat]) <= 1e-12 * np.linalg.norm(c):
+        p = np.where(flat, 0.0, -c / np.where(flat, 1.0, gaps))
+        room = radius**2 - p @ p
+        if room >= 0:
+            p[0] += np.sqrt(room)
+            return np.asarray(V @ p)
+    low, high = 0.0, float(np.linalg.norm(g)) / radius
+    for _ in range(200):
+        s = 0.5 * (low + high)
+        low, high = (s, high) if np.linalg.norm(c / (gaps + s)) > radius else (low, s)
+    return np.asarray(-V @ (c / (gaps + high)))
+
+
+def newton_minimum(f: Callable[[Tensor], Tensor], x: Tensor, steps: int = 50) -> Tensor:
+    """Full Newton steps on the dense Hessian, from close by."""
+    for _ in range(steps):
+        x = x - torch.linalg.solve(torch.func.hessian(f)(x), torch.func.grad(f)(x))
+    return x

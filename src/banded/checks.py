@@ -119,20 +119,21 @@ def check_bandwidth(bandwidth: object, n: int) -> int:
     return k
 
 
-def check_finite(value: Tensor, gradient: Tensor) -> None:
-    """A value and a gradient, in the shape of x, must be finite."""
+def check_finite(value: Tensor, gradient: Tensor, problem: int | None = None) -> None:
+    """A value and a gradient, in the shape of x, must be finite; of a batch, that of the problem of that number."""
+    where = "" if problem is None else f" of problem {problem} of the batch"
     bad = (~torch.isfinite(gradient)).nonzero()
     if len(bad):
         index = tuple(bad[0].tolist())
         at = index[0] if len(index) == 1 else index
         raise NonFiniteError(
-            f"f: expected a finite value and gradient, got value {value.item():.6g} and gradient[{at}] = "
+            f"f: expected a finite value and gradient{where}, got value {value.item():.6g} and gradient[{at}] = "
             f"{gradient[index].item()} ({len(bad)} of {gradient.numel()} entries are not finite); "
             "look for log, sqrt, division or exp at the edge of their domain, or start elsewhere"
         )
     if not torch.isfinite(value):
         raise NonFiniteError(
-            f"f: expected a finite value, got {value.item()} (its gradient is finite); start where f is finite"
+            f"f: expected a finite value{where}, got {value.item()} (its gradient is finite); start where f is finite"
         )
 
 

@@ -1,6 +1,7 @@
 """Sums, multiples, blocks, sparse forms and inverses of every type of matrix, against dense ones."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -251,7 +252,8 @@ def test_derivatives_within_vmap_and_forward(kind: str) -> None:
 def test_widths_may_grow_as_far_as_there_is_room() -> None:
     band = torch.ones(3, 8, dtype=torch.float64)
     for narrow, widest in ((SymmetricBanded(band).cleaned(), 7), (Periodic(band), 3)):
-        wide = narrow.widened(np.int64(widest))
+        width: Any = np.int64(widest)
+        wide = narrow.widened(width)
         assert wide.bandwidth == widest
         assert torch.equal(wide.to_dense(), narrow.to_dense())
         for wrong in (1, -1, widest + 1):

@@ -104,9 +104,10 @@ def test_scipy_forms_that_pytorch_has_not() -> None:
 def test_what_is_no_pair_no_tensor_or_not_finite() -> None:
     with pytest.raises(TypeError, match=r"widths: expected a pair \(lower, upper\), got ndarray"):
         Banded.from_scipy(np.zeros((4, 8)), (1, 2))  # type: ignore[arg-type]
+    one: Any
     for one in (SymmetricBanded, Banded, Periodic):
         widths = (1, 1) if one is Banded else (1,)
         with pytest.raises(TypeError, match="matrix: expected a tensor, got ndarray"):
-            one.from_dense(np.eye(5), *widths)  # type: ignore[attr-defined]
+            one.from_dense(np.eye(5), *widths)
     with pytest.raises(NonFiniteError, match=r"A\[1, 1\] = nan"):
         SymmetricBanded.from_sparse(scipy.sparse.csr_array(np.diag([1.0, np.nan, 2.0])))

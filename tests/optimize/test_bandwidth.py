@@ -108,7 +108,7 @@ def test_rounding_errors_at_the_end_are_no_other_band() -> None:
 def test_a_plan_of_a_batch_solves_batches_like_its_own() -> None:
     start = torch.linspace(-1, 1, 27, dtype=torch.float64).reshape(3, 9)
     plan = banded.plan(rosenbrock, start, batch_dims=1)
-    results = banded.minimize(plan, start)
+    results = banded.minimize(plan, start, batch_dims=1)
     assert bool(results.success.all())
     torch.testing.assert_close(results.x, torch.ones_like(start))
     with pytest.raises(ValueError, match=r"expected \(3, 9\)"):

@@ -16,6 +16,23 @@ from banded.hessian.layout import Layout, flat
 Value = TypeVar("Value")
 
 
+def check_data(args: object, batch: torch.Size) -> None:
+    """What a function takes besides the unknowns must be a tuple, whose tensors all have the batch dimensions.
+
+    Raises:
+        TypeError: if `args` is not a tuple or a list.
+        ValueError: if a tensor in it has other dimensions in front.
+    """
+    if not isinstance(args, tuple | list):
+        raise TypeError(f"args: expected a tuple of what f takes besides x, got {type(args).__name__}; pass (args,)")
+    for path, leaf in pytree.tree_flatten_with_path(tuple(args))[0]:
+        if isinstance(leaf, Tensor) and leaf.shape[: len(batch)] != batch:
+            raise ValueError(
+                f"args{pytree.keystr(path)}: expected batch dimensions {tuple(batch)} in front, like x, got "
+                f"shape {tuple(leaf.shape)}; what all problems share, f may close over, or .expand(...) repeats"
+            )
+
+
 @final
 class WithData(Generic[Value]):
     """A function of a vector `(n,)` and of data.
@@ -32,12 +49,6 @@ class WithData(Generic[Value]):
     def __init__(self, f: Callable[..., Value], where: Layout, args: Sequence[Any]) -> None:
         self._f, self._where = f, where
         self._leaves, self._spec = pytree.tree_flatten(tuple(args))
-        for path, leaf in pytree.tree_flatten_with_path(tuple(args))[0]:
-            if isinstance(leaf, Tensor) and leaf.shape[: len(where.batch)] != where.batch:
-                raise ValueError(
-                    f"args{pytree.keystr(path)}: expected batch dimensions {tuple(where.batch)} in front, like x, got "
-                    f"shape {tuple(leaf.shape)}; what all problems share, f may close over, or .expand(...) repeats"
-                )
         self._rows: Tensor | None = None
         self._current = self._leaves
 
@@ -120,7 +131,8 @@ AnyFunction: TypeAlias = Callable[[Tensor], Tensor] | WithData[Tensor] | SumOfSq
 
 def of_vector(f: Callable[..., Tensor], where: Layout, args: Sequence[Any], residuals: bool) -> AnyFunction:
     """The function of a vector `(n,)` that f is of a pytree and `args`, or half the sum of squares of its residuals."""
-    function = WithData(f, where, args) if args else flat(f, where)
+    check_data(args, where.batch)
+    function = WithData(f, where, args) if len(args) else flat(f, where)
     return SumOfSquares(function) if residuals else function
 
 

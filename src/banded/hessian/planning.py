@@ -186,8 +186,9 @@ def _testify(f: AnyFunction, point: Tensor, where: Layout) -> _Origin:
     run = _plainest(f, point)
     v = gaussian(point.shape[-1], point, torch.Generator().manual_seed(1))
     value, gradient, products = run(point, v[None])
-    for one, slope in zip(value.reshape(-1), gradient.reshape(-1, point.shape[-1]), strict=True):
-        check_finite(one, slope.reshape(where.shapes[0]) if where.is_tensor else slope)
+    for number, (one, slope) in enumerate(zip(value.reshape(-1), gradient.reshape(-1, point.shape[-1]), strict=True)):
+        problem = number if point.ndim > 1 else None
+        check_finite(one, slope.reshape(where.shapes[0]) if where.is_tensor else slope, problem)
     product = products[..., 0, :]
     check_curvature(product.reshape(-1, point.shape[-1])[0] if point.ndim == 1 else product.reshape(-1))
     return _Origin(Witness(_products(run), point, v, product), value)
@@ -217,7 +218,7 @@ def _detect(each: Callable[[int], Products], every: Products, witness: Witness, 
     """The structure, of a batch from a few of its problems, and from others that it turns out not to hold.
 
     Args:
-        each: products of one problem, by its number.
+        each: products of one problem, by its number; with data, they are another function for each.
         every: of all of them.
         witness: of all of them.
         where: their layout.
@@ -225,19 +226,32 @@ def _detect(each: Callable[[int], Products], every: Products, witness: Witness, 
     problems = witness.x.reshape(-1, where.n)
     last = len(problems) - 1
     chosen = sorted({0, last // 3, 2 * last // 3, last})
-    number = 0  # of the problem whose data are used
     try:
         while True:
-            products = each(number)
-            structure = detect(products, [problems[i] for i in chosen], where, torch.Generator().manual_seed(0))
+            structure = _structure(each, problems, chosen, where)
             odd = witness.odd(read_directly(structure, every, witness.x)) if len(chosen) <= last else None
             if odd is None or odd in chosen or len(chosen) == PROBLEMS:
                 return structure
             chosen.append(odd)
-            number = odd
     except (BandwidthError, RecoveryError):
         _check_repeatable(witness)
         raise
+
+
+def _structure(each: Callable[[int], Products], problems: Tensor, chosen: list[int], where: Layout) -> Structure:
+    """That of some problems: together where they are one function, else the widest, with no zeros inside."""
+    if each(chosen[0]) is each(chosen[-1]):
+        points = [problems[i] for i in chosen]
+        return detect(each(chosen[0]), points, where, torch.Generator().manual_seed(0))
+    found = [detect(each(i), [problems[i]], where, torch.Generator().manual_seed(0)) for i in chosen]
+    widest = max(found, key=lambda one: (one.border, one.periodic, one.bandwidth))
+    if all(
+        one.mask is None or (one.mask.shape == widest.mask.shape and bool((one.mask == widest.mask).all()))
+        for one in found
+        if widest.mask is not None
+    ) and all(_same_order(one, widest) and one.bandwidth == widest.bandwidth for one in found):
+        return widest
+    return replace(widest, mask=None)
 
 
 def _products(run: Engine) -> Products:

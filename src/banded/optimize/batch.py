@@ -68,19 +68,30 @@ class Batch:
         try:
             with _heap_left_alone():
                 self._crowd.run()
+            self._check_bands()
+            return self._results(self._minima())
         except KeyboardInterrupt:
+            if not all(history.records for history in self._histories):
+                raise
             self._leave(Status.INTERRUPTED)
+            return self._results(self._x)
+        except Exception as error:
+            if all(history.records for history in self._histories):
+                self._leave(Status.INTERRUPTED)
+                error.result = self._results(self._x)  # type: ignore[attr-defined]
+                error.add_note("banded: the best points so far are in the attribute `result` of this error")
+            raise
         finally:
             self._plan.select(None)
-        self._check_bands()
+
+    def _results(self, x: Tensor) -> Results:
         seconds = time.perf_counter() - self._begun
         profile = {**self._workspace.seconds, "the rest": seconds - sum(self._workspace.seconds.values())}
-        x = self._minima()
         one = replace(self._plan.layout, batch=torch.Size())
         results = []
         for point, status, history in zip(x, self._status, self._histories, strict=True):
             assert status is not None
-            last = history.records[-1]
+            last = history.records[-1] if status.is_verdict else history.best
             results.append(
                 Result(
                     x=one.unflatten(point),
@@ -113,20 +124,28 @@ class Batch:
 
     def _report(self, numbers: Sequence[int], iterates: Sequence[Iterate], rows: Sequence[int]) -> Sequence[bool]:
         now = time.perf_counter() - self._begun
-        for number, iterate in zip(numbers, iterates, strict=True):
-            history = self._histories[number]
-            history.add(iterate, now)
-            self._status[number] = (
-                self._status[number] or iterate.status or self._limits.reached(history.steps, self._plan.n, now)
-            )
-        device = self._x.device
-        self._x[torch.tensor(numbers, device=device)] = self._workspace.here.x[torch.tensor(rows, device=device)]
-        self._tell(now)
+        live = [place for place, number in enumerate(numbers) if self._status[number] is None]
+        for place in live:
+            number, history = numbers[place], self._histories[numbers[place]]
+            history.add(iterates[place], now)
+            self._status[number] = iterates[place].status or self._limits.reached(history.steps, self._plan.n, now)
+        better = [place for place in live if self._counts(numbers[place])]
+        self._x[self._index(numbers, better)] = self._workspace.here.x[self._index(rows, better)]
+        if live:
+            self._tell(now)
         ended = [place for place, number in enumerate(numbers) if self._status[number] is not None]
         if ended:
-            place = self._workspace.here.take(torch.tensor([rows[i] for i in ended], device=device))
-            self._ends.append((torch.tensor([numbers[i] for i in ended], device=device), place))
+            self._ends.append((self._index(numbers, ended), self._workspace.here.take(self._index(rows, ended))))
         return [self._status[number] is not None for number in numbers]
+
+    def _index(self, numbers: Sequence[int], places: Sequence[int]) -> Tensor:
+        """Some of the numbers, as an index."""
+        return torch.tensor([numbers[place] for place in places], dtype=torch.long, device=self._x.device)
+
+    def _counts(self, number: int) -> bool:
+        """Whether a problem is where it would end now: at its last point by a verdict, else at its best."""
+        status, history = self._status[number], self._histories[number]
+        return (status is not None and status.is_verdict) or history.records[-1].value <= history.best.value
 
     def _tell(self, now: float) -> None:
         """Show progress, and call back."""
@@ -134,8 +153,8 @@ class Batch:
             steps = max(history.steps for history in self._histories)
             ended = sum(status is not None for status in self._status)
             self._console.print(f"{steps:5d} steps  {ended} of {len(self._status)} ended  {now:8.3f} s", soft_wrap=True)
-        if self._callback is not None:
-            records = [history.records[-1] for history in self._histories if history.records]
+        if self._callback is not None and all(history.records for history in self._histories):
+            records = [history.records[-1] for history in self._histories]
             if self._callback(self._plan.unflatten(self._x.clone()), records) is True:
                 self._leave(Status.STOPPED)
 

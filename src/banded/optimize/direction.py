@@ -1,5 +1,7 @@
 """Which way to go: Newton's direction on the band, regularised where the band is not positive definite."""
 
+import math
+
 from banded.optimize.questions import Asking, Kind, Ray, ask, direction
 
 FIRST = 1e-4  # first shift tried, in units of the largest diagonal entry of H
@@ -17,16 +19,17 @@ class NewtonDirection:
     def __init__(self) -> None:
         self._last = 0.0
 
-    def __call__(self) -> Asking[Ray]:
-        """The direction."""
+    def __call__(self) -> Asking[Ray | None]:
+        """The direction; None where a δ that would do is beyond all numbers."""
         shift = 0.0
-        while True:
+        while math.isfinite(shift):
             ray = yield from direction(shift)
             if ray is not None:
                 if shift:
                     self._last = shift
                 return ray
             shift = yield from self._next(shift)
+        return None
 
     def _next(self, shift: float) -> Asking[float]:
         if self._last:

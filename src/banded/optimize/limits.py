@@ -36,6 +36,8 @@ class Limits:
             )
         if not self.tolerance >= 0:
             raise ValueError(f"tolerance: expected a number >= 0, got {self.tolerance!r}")
+        if isinstance(self.max_iterations, bool) or isinstance(self.tolerance, bool):
+            raise TypeError(f"expected numbers, got {self.tolerance!r} and {self.max_iterations!r}")
         if steps < 0:
             raise ValueError(f"max_iterations: expected a whole number >= 0, got {self.max_iterations!r}")
         if self.max_seconds is not None and not (isinstance(self.max_seconds, Real) and self.max_seconds >= 0):

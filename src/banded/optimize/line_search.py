@@ -5,6 +5,7 @@ import math
 from collections import deque
 from typing import NamedTuple, Self
 
+from banded.checks import check_whole
 from banded.optimize.direction import NewtonDirection
 from banded.optimize.questions import Asking, Point, Ray, look, value_at
 
@@ -13,6 +14,7 @@ WOLFE = 0.9  # share of the slope that may be left
 TRIALS = 60
 ENOUGH = 20  # evaluations, after which a slope that will not fall is let be: a kink
 LONGEST = 1e10  # times the direction
+EDGE = 0.1  # share of its length that a step keeps which leads to where f is not finite
 CLOSE = 1e3  # times its rounding error: a decrease that f hardly shows
 
 
@@ -40,6 +42,7 @@ class LineSearch:
     """
 
     def __init__(self, *, wolfe: bool = True, memory: int = 1) -> None:
+        memory = check_whole("memory", memory)
         if memory < 1:
             raise ValueError(f"memory: expected 1 or more values, got {memory}")
         self.wolfe, self.memory = wolfe, memory
@@ -53,8 +56,8 @@ class LineSearch:
         other.__init__(wolfe=self.wolfe, memory=self.memory)  # type: ignore[misc]
         return other
 
-    def direct(self) -> Asking[Ray]:
-        """The direction that leaves from here."""
+    def direct(self) -> Asking[Ray | None]:
+        """The direction that leaves from here; None where H is too large for any."""
         ray = yield from self._direction()
         return ray
 
@@ -110,7 +113,10 @@ class LineSearch:
                 low = length
             else:
                 return Step(length, point, reached, evaluations, finite)
-            length = 2 * low if math.isinf(high) else (low + high) / 2
+            if low or math.isfinite(reached):
+                length = 2 * low if math.isinf(high) else (low + high) / 2
+            else:
+                length = EDGE * high
         if not low:
             return Step(0.0, None, reached, evaluations, finite)
         best = yield from look(low)
@@ -134,7 +140,7 @@ class LineSearch:
 def _shorter(value: float, slope: float, length: float, reached: float) -> float:
     """The share of its length that a step keeps."""
     if not math.isfinite(reached):
-        return 0.5
+        return EDGE
     curvature = reached - value - slope * length
     best = -slope * length / (2 * curvature) if curvature > 0 else 0.5
     return min(max(best, 0.1), 0.5)

@@ -8,11 +8,13 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from banded.checks import check_function, check_whole
 from banded.compiling import outside_graphs
 from banded.hessian import Layout, Plan, Tree, layout
 from banded.hessian import plan as make_plan
+from banded.hessian.data import check_data
 from banded.optimize.batch import Batch, flattened
 from banded.optimize.dialogue import newton
 from banded.optimize.limits import Limits
@@ -20,9 +22,9 @@ from banded.optimize.line_search import LineSearch
 from banded.optimize.multipliers import AugmentedLagrangian, rounds
 from banded.optimize.newton import Globalisation
 from banded.optimize.recorder import Recorder, State
-from banded.optimize.result import Result, Results
+from banded.optimize.result import Result, Results, Status
 from banded.optimize.settings import globalisation_of
-from banded.optimize.single import Single, Steps
+from banded.optimize.single import PLANS, Single, Steps
 
 
 class Options(TypedDict, total=False):
@@ -120,6 +122,9 @@ def minimize(
         Exception: what f or `callback` raise on the way, with the best point so far as its attribute `result`.
     """
     check_function("f", f)
+    check_data(args, torch.Size())
+    if isinstance(f, Plan) and len(args):
+        raise TypeError("args: expected none with a Plan, which has those that it was made with; make another plan")
     if callback is not None:
         check_function("callback", callback)
     limits = Limits(tolerance, max_iterations, max_seconds, graph=torch.is_grad_enabled())
@@ -179,7 +184,7 @@ def _many(
     x0: Tree,
     args: Sequence[Any],
     equality: Callable[..., Tensor] | None,
-    make: Callable[..., Plan],
+    make: partial[Plan],
     dims: int,
     globalisation: Globalisation,
     limits: Limits,
@@ -191,12 +196,20 @@ def _many(
     if isinstance(f, Plan) and dims > 1:
         raise ValueError(f"f: expected a plan with one batch dimension, got {tuple(f.layout.batch)}; flatten them")
     where = layout(x0, None, dims)
+    check_data(args, where.batch)
     begun = time.perf_counter()
     starts = flattened(x0, dims)
-    made = f if isinstance(f, Plan) else make(f, starts, args=flattened(tuple(args), dims), batch_dims=1)
+    renew = partial(make, f, args=flattened(tuple(args), dims), batch_dims=1)
+    made = f if isinstance(f, Plan) else renew(starts)
     x = made.flatten(starts).detach().clone(memory_format=torch.contiguous_format)
-    batch = Batch(made, x, globalisation, limits, progress, callback)
-    results = batch.run()
+    results = Batch(made, x, globalisation, limits, progress, callback).run()
+    fixed = isinstance(f, Plan) or make.keywords["bandwidth"] is not None
+    for _ in range(PLANS - 1):  # f couples unknowns somewhere that it did not at the starts
+        if fixed or Status.BANDWIDTH not in results.status:
+            break
+        made = renew(pytree.tree_map(torch.Tensor.detach, results.x))
+        x = made.flatten(results.x).detach().clone()
+        results = results.followed_by(Batch(made, x, globalisation, limits, progress, callback).run())
     whole = where.unflatten(made.flatten(results.x).reshape(*where.batch, where.n))
     seconds = time.perf_counter() - begun
     return replace(results, x=whole, profile={"plan": seconds - results.seconds, **results.profile}, seconds=seconds)

@@ -3,14 +3,15 @@
 import math
 from typing import NamedTuple, Protocol, Self
 
+from banded.optimize.direction import NewtonDirection
 from banded.optimize.line_search import Step
-from banded.optimize.questions import Asking, Kind, Point, Question, Ray, accept, ask, direction, look, value_at
+from banded.optimize.questions import Asking, Kind, Point, Question, Ray, accept, ask, look, value_at
 from banded.optimize.result import Status
 
 UNBOUNDED = 1e20  # a fall of f, relative to its size and promise at the start, that no minimum explains
 NOISE = 10  # rounding error of f, in units of eps |f|
 PATIENCE = 10  # steps in a row that lower neither f, by a millionth of what they promise, nor the gradient, or are hard
-HARD = 10  # evaluations for one step: more take kinks and edges of a domain
+HARD = 8  # evaluations for one step: more take kinks and edges of a domain
 HALVINGS = 60  # of a step along negative curvature
 
 
@@ -21,8 +22,8 @@ class Globalisation(Protocol):
         """The same for another minimisation."""
         ...
 
-    def direct(self) -> Asking[Ray]:
-        """The direction that leaves from here."""
+    def direct(self) -> Asking[Ray | None]:
+        """The direction that leaves from here; None where H is too large for any."""
         ...
 
     def step(self, here: Point, ray: Ray, noise: float) -> Asking[Step]:
@@ -90,6 +91,8 @@ class Newton:
         """At a point that was looked at."""
         yield from accept()
         ray = yield from self._globalisation.direct()
+        if ray is None:
+            return Iterate(point, Ray(0.0, 0.0, 0.0, math.inf), step, evaluations, Status.NON_FINITE)
         stationary = yield from self._is_stationary(point)
         minimum = stationary and (ray.shift == 0 or (yield from ask(Kind.MINIMUM)))
         return Iterate(point, ray, step, evaluations, Status.CONVERGED if minimum else None, stationary)
@@ -115,7 +118,8 @@ class Newton:
             noise = yield from self._measured_noise(here)
             return (yield from self._escape(here, tried, noise))
         if self._idle >= PATIENCE:
-            return (yield from self._give_up(here, tried))
+            ray = yield from NewtonDirection()()
+            return (yield from self._give_up(here, ray, tried))
         if here.decrement > 2 * noise and here.point.gradient_norm > 0:
             step = yield from self._globalisation.step(here.point, here.ray, noise)
             self._finite = step.finite
@@ -128,22 +132,22 @@ class Newton:
 
     def _polish(self, here: Iterate, tried: int) -> Asking[Iterate]:
         """A full step where f no longer tells points apart, as long as it halves the gradient."""
-        if here.point.gradient_norm > 0:
-            yield from direction(here.ray.shift)  # the search may have left another one
+        ray = yield from NewtonDirection()()  # a trust region's own may be short, and the search may have left another
+        if here.point.gradient_norm > 0 and ray is not None:
             there = yield from look(1.0)
             tried += 1
             if there.finite and there.gradient_norm <= 0.5 * here.point.gradient_norm:
                 noise = yield from self._measured_noise(here)
                 if there.value <= here.point.value + 10 * noise:
                     return (yield from self._arrive(there, 1.0, tried))
-        return (yield from self._give_up(here, tried))
+        return (yield from self._give_up(here, ray, tried))
 
-    def _give_up(self, here: Iterate, tried: int) -> Asking[Iterate]:
+    def _give_up(self, here: Iterate, ray: Ray | None, tried: int) -> Asking[Iterate]:
         """Where f does not decrease: along negative curvature, for rounding errors, or in spite of its derivatives."""
         noise = yield from self._measured_noise(here)
-        if here.decrement > 100 * noise:
-            return _ended(here, Status.LINE_SEARCH if self._finite else Status.NON_FINITE)
-        if here.ray.shift == 0 or (yield from ask(Kind.MINIMUM)):
+        if ray is None or -ray.slope > 100 * noise:
+            return _ended(here, Status.LINE_SEARCH if self._finite and ray is not None else Status.NON_FINITE)
+        if ray.shift == 0 or (yield from ask(Kind.MINIMUM)):
             return _ended(here, Status.PRECISION)
         return (yield from self._escape(here, tried, noise))
 

@@ -1,5 +1,7 @@
 """Newton's method as a `torch.optim.Optimizer`, for loops that are written as for training."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +16,7 @@ from banded.hessian import Layout, Plan, layout
 from banded.hessian import plan as make_plan
 from banded.hessian.products import OfLeaves
 from banded.optimize.dialogue import OfPlan, iterates
+from banded.optimize.limits import Limits
 from banded.optimize.newton import Globalisation
 from banded.optimize.newton import Newton as Algorithm
 from banded.optimize.result import Status
@@ -59,9 +62,8 @@ class Newton(torch.optim.Optimizer):
         tolerance: float = 1e-8,
         max_iterations: int = 1,
     ) -> None:
-        super().__init__(
-            params, {"tolerance": tolerance, "max_iterations": check_whole("max_iterations", max_iterations)}
-        )
+        Limits(tolerance, check_whole("max_iterations", max_iterations), None)
+        super().__init__(params, {"tolerance": tolerance, "max_iterations": max_iterations})
         if len(self.param_groups) != 1:
             raise ValueError(f"params: expected one group of parameters, got {len(self.param_groups)}")
         self._parameters: list[Tensor] = self.param_groups[0]["params"]
@@ -70,7 +72,7 @@ class Newton(torch.optim.Optimizer):
         self._layout = layout(self._tree(), border, 0)
         self._function = _OfClosure(self._parameters, self._layout)
         self._plan: Plan | None = None
-        self._workspace: Workspace | None = None
+        self._checked = False  # whether the plan is older than this step
         self.status: Status | None = None
 
     @outside_graphs
@@ -95,7 +97,7 @@ class Newton(torch.optim.Optimizer):
             with function.restoring(x):
                 if self._plan is None:
                     self._plan = self._make(function, self._layout.unflatten(x))
-                workspace = self._at(self._plan, x)
+                workspace = self._at(self._plan, x, function)
                 loss = workspace.here.value[0].clone()
                 (start,) = workspace.starts()
                 run = Algorithm(self._globalisation, group["tolerance"], torch.finfo(x.dtype).eps).run(start)
@@ -107,16 +109,20 @@ class Newton(torch.optim.Optimizer):
         self._write_gradients(workspace.here.gradient[0])
         return loss
 
-    def _at(self, plan: Plan, x: Tensor) -> Workspace:
-        """Where the last step ended, if the loss there is still what it was; else anew."""
-        last = self._workspace
-        if last is not None and torch.equal(last.here.x[0], x):
-            value = plan.value_at(x)
-            if torch.equal(value, last.here.value[0]):
-                last.there = last.here
-                return last
-        self._workspace = Workspace.at(OfPlan(plan), x[None])
-        return self._workspace
+    def _at(self, plan: Plan, x: Tensor, function: _OfClosure) -> Workspace:
+        """Where the parameters are: the loss may be another one than at the last step, with another structure."""
+        workspace = Workspace.at(OfPlan(plan), x[None])
+        if self._checked and plan.leak(x, workspace.here.matrix(0)):
+            self._plan = self._make(function, self._layout.unflatten(x))
+            workspace = Workspace.at(OfPlan(self._plan), x[None])
+        self._checked = True
+        return workspace
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """One group there is, and no other."""
+        if self.param_groups:
+            raise ValueError("params: expected one group of parameters, got 2")
+        super().add_param_group(param_group)
 
     def _write_gradients(self, gradient: Tensor) -> None:
         tree = self._layout.unflatten(gradient.clone())
@@ -175,15 +181,13 @@ class _OfClosure(OfLeaves):
 @contextmanager
 def _keeping_graphs() -> Iterator[None]:
     """`backward` retains the graph, for the second derivatives."""
-    plain = Tensor.backward
+    plain = torch.autograd.backward
 
-    def backward(
-        self: Tensor, gradient: Tensor | None = None, retain_graph: Any = None, *rest: Any, **named: Any
-    ) -> None:
-        plain(self, gradient, True, *rest, **named)  # type: ignore[no-untyped-call]
+    def backward(tensors: Any, gradients: Any = None, retain_graph: Any = None, *rest: Any, **named: Any) -> None:
+        plain(tensors, gradients, True, *rest, **named)
 
-    Tensor.backward = backward  # type: ignore[method-assign]
+    torch.autograd.backward = backward  # type: ignore[assignment]  # which Tensor.backward calls, too
     try:
         yield
     finally:
-        Tensor.backward = plain  # type: ignore[method-assign]
+        torch.autograd.backward = plain

@@ -54,6 +54,8 @@ class State:
 class History:
     """One `Record` per iterate of one problem."""
 
+    best: Record  # with the lowest value
+
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.evaluations = 0
@@ -87,6 +89,8 @@ class History:
             penalty=penalty,
         )
         self.records.append(record)
+        if len(self.records) == 1 or record.value <= self.best.value:
+            self.best = record
         return record
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, overload
 
@@ -140,6 +140,24 @@ class Result:
         """Whether x is a minimum, as nearly as asked or as rounding allows."""
         return self.status.success
 
+    def followed_by(self, later: Result) -> Result:
+        """This and one that went on from its end, as one."""
+        moved = tuple(
+            record._replace(
+                iteration=self.iterations + record.iteration,
+                evaluations=self.evaluations + record.evaluations,
+                seconds=self.seconds + record.seconds,
+            )
+            for record in later.history[1:]
+        )
+        return replace(
+            later,
+            iterations=self.iterations + later.iterations,
+            evaluations=self.evaluations + later.evaluations,
+            seconds=self.seconds + later.seconds,
+            history=self.history + moved,
+        )
+
     def plot(self) -> Figure:
         """Draw how value and gradient fell, the steps, and what took the time.
 
@@ -187,6 +205,17 @@ class Results(Sequence[Result]):
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.each)
+
+    def followed_by(self, later: Results) -> Results:
+        """These and those that went on from their ends, as one."""
+        pairs = zip(self.each, later.each, strict=True)
+        names = {**self.profile, **later.profile}
+        return Results(
+            later.x,
+            tuple(before.followed_by(after) for before, after in pairs),
+            self.seconds + later.seconds,
+            {name: self.profile.get(name, 0.0) + later.profile.get(name, 0.0) for name in names},
+        )
 
     @property
     def value(self) -> Tensor:

@@ -14,8 +14,9 @@ def globalisation_of(wanted: str | Globalisation) -> Globalisation:
         TypeError, ValueError: if it is neither.
     """
     if not isinstance(wanted, str):
-        if not hasattr(wanted, "anew"):
-            raise TypeError(f"globalisation: expected a name, LineSearch or TrustRegion, got {type(wanted).__name__}")
+        if isinstance(wanted, type) or not hasattr(wanted, "anew"):
+            came = wanted if isinstance(wanted, type) else type(wanted).__name__
+            raise TypeError(f"globalisation: expected a name, LineSearch or TrustRegion, got {came}")
         return wanted.anew()
     if wanted not in GLOBALISATIONS:
         raise ValueError(

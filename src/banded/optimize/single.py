@@ -53,31 +53,44 @@ class Single:
             steps: the method.
             again: makes a plan at another point, where that may be done.
         """
-        for _ in range(PLANS):
-            state, status = self._follow(steps(plan, x, self.profile))
-            x = state.place.x[0]
-            if not status.is_verdict:
-                break
-            self._recorder.history.evaluations += 1
-            if not plan.leak(x, state.place.matrix(0)):
-                break
-            status = Status.BANDWIDTH
-            if again is None:
-                break
-            plan = again(self._layout.unflatten(x))  # f couples unknowns here that it did not at the start
-        if state.multipliers is not None or not self._limits.graph:
-            return self._result(state, status)
-        minimum, evaluations = attach(plan, x.clone(), state.place.matrix(0), (status,))
+        state, status = self._follow(steps(plan, x, self.profile), None)
+        try:
+            for _ in range(PLANS - 1):
+                x = state.place.x[0]
+                if not status.is_verdict or not self._leaks(plan, state):
+                    break
+                status = Status.BANDWIDTH
+                if again is None:
+                    break
+                plan = again(self._layout.unflatten(x))  # f couples unknowns here that it did not at the start
+                state, status = self._follow(steps(plan, x, self.profile), state)
+            if state.multipliers is not None or not self._limits.graph:
+                return self._result(state, status)
+            minimum, evaluations = attach(plan, state.place.x[0].clone(), state.place.matrix(0), (status,))
+        except KeyboardInterrupt:
+            return self._result(state, Status.INTERRUPTED)
+        except Exception as error:
+            self._keep(error, state)
+            raise
         self._recorder.history.evaluations += evaluations
         return replace(self._result(state, status), x=self._layout.unflatten(minimum))
 
-    def _follow(self, states: Any) -> tuple[State, Status]:
-        """Take states until one says why it is the last, a limit is reached, or the user wants no more."""
-        state: State | None = None
-        status: Status | None = None
+    def _leaks(self, plan: Plan, state: State) -> bool:
+        """Whether f couples unknowns there that the band does not hold."""
+        self._recorder.history.evaluations += 1
+        return bool(plan.leak(state.place.x[0], state.place.matrix(0)))
+
+    def _follow(self, states: Any, state: State | None) -> tuple[State, Status]:
+        """Take states until one says why it is the last, a limit is reached, or the user wants no more.
+
+        Without a verdict, it is the best of them that counts, should f have risen on the way.
+        """
+        best, status = state, None
         try:
             for state in states:
                 record = self._recorder.add(state)
+                if best is None or state.violation is not None or state.value <= best.value:
+                    best = state
                 status = state.status or self._limits.reached(
                     self._recorder.history.steps, self._layout.n, self._recorder.seconds
                 )
@@ -88,16 +101,20 @@ class Single:
                 if status is not None:
                     break
         except KeyboardInterrupt:
-            if state is None:
+            if best is None:
                 raise
-            status = Status.INTERRUPTED
+            return best, Status.INTERRUPTED
         except Exception as error:
-            if state is not None:
-                error.result = self._result(state, Status.INTERRUPTED)  # type: ignore[attr-defined]
-                error.add_note("banded: the best point so far is in the attribute `result` of this error")
+            if best is not None:
+                self._keep(error, best)
             raise
-        assert state is not None and status is not None  # the sequences end with a status
-        return state, status
+        assert state is not None and best is not None and status is not None  # the sequences end with a status
+        return state if status.is_verdict else best, status
+
+    def _keep(self, error: Exception, state: State) -> None:
+        """Hand the best point out with an error."""
+        error.result = self._result(state, Status.INTERRUPTED)  # type: ignore[attr-defined]
+        error.add_note("banded: the best point so far is in the attribute `result` of this error")
 
     def _result(self, state: State, status: Status) -> Result:
         history, seconds = self._recorder.history, self._recorder.seconds

@@ -6,6 +6,7 @@ Letters as in Moré & Sorensen (1983, SIAM J. Sci. Stat. Comput. 4:553-572): the
 
 import copy
 import math
+from numbers import Real
 from typing import Self
 
 from banded.optimize.direction import FIRST
@@ -17,7 +18,8 @@ CLOSE_TO = 0.01  # of λ, between which too little and too much lie in the hard 
 ENOUGH = 1e-4  # share of the promised decrease that a step must bring
 POOR, GOOD = 0.25, 0.75  # shares below which Δ shrinks and above which it grows
 TRIALS = 60
-TURNS = 50  # of the search for λ
+SMALLEST = 1e-150  # Δ
+TURNS = 60  # of the search for λ
 
 
 class TrustRegion:
@@ -33,10 +35,12 @@ class TrustRegion:
     """
 
     def __init__(self, radius: float | None = None) -> None:
-        if radius is not None and not radius > 0:
+        if radius is not None and not isinstance(radius, Real):
+            raise TypeError(f"radius: expected a number, got {radius!r}")
+        if radius is not None and not 0 < radius < math.inf:
             raise ValueError(f"radius: expected a positive number, got {radius}")
         self.radius = radius
-        self._radius = radius
+        self._radius: float | None = radius
         self._low = 0.0  # λ of the last step
 
     def anew(self) -> Self:
@@ -45,8 +49,8 @@ class TrustRegion:
         other.__init__(self.radius)  # type: ignore[misc]
         return other
 
-    def direct(self) -> Asking[Ray]:
-        """The step within the radius."""
+    def direct(self) -> Asking[Ray | None]:
+        """The step within the radius; None where H is too large for any."""
         ray = yield from direction(0.0)
         if self._radius is None:
             size = yield from ask(Kind.SIZE)
@@ -56,7 +60,7 @@ class TrustRegion:
             self._low = 0.0
             return ray
         ray = yield from _on_the_edge(ray, self._radius, self._low)
-        self._low = ray.shift
+        self._low = ray.shift if ray is not None else 0.0
         return ray
 
     def step(self, here: Point, ray: Ray, noise: float) -> Asking[Step]:
@@ -78,19 +82,20 @@ class TrustRegion:
             gained = here.value - point.value + slack
             share = gained / (ray.promise + slack) if point.finite else -math.inf
             if share < POOR:
-                self._radius = POOR * min(ray.length, self._radius)
+                self._radius = max(POOR * min(ray.length, self._radius), SMALLEST)
             elif share > GOOD and ray.shift > 0:
                 self._radius = max(2 * ray.length, self._radius)
             if share >= ENOUGH:
                 return Step(1.0, point, point.value, evaluations, finite)
-            ray = yield from self.direct()
-            if ray.promise <= noise:
+            shorter = yield from self.direct()
+            if shorter is None or shorter.promise <= noise:
                 break
+            ray = shorter
         return Step(0.0, None, point.value, evaluations, finite)
 
 
-def _on_the_edge(ray: Ray | None, radius: float, shift: float) -> Asking[Ray]:
-    """The step with ‖p‖ = Δ, from the one with λ = 0, if there is one, and the last λ."""
+def _on_the_edge(ray: Ray | None, radius: float, shift: float) -> Asking[Ray | None]:
+    """The step with ‖p‖ = Δ, from the one with λ = 0, if there is one, and the last λ; None where there is no λ."""
     low, high = 0.0, math.inf  # λ is between these
     if ray is None and not shift:
         largest = yield from ask(Kind.LARGEST)
@@ -98,6 +103,8 @@ def _on_the_edge(ray: Ray | None, radius: float, shift: float) -> Asking[Ray]:
     if ray is not None:
         shift = yield from _better(ray, radius)
     for _ in range(TURNS):
+        if not math.isfinite(shift):
+            return None
         ray = yield from direction(shift)
         if ray is None:
             low = shift
@@ -115,16 +122,16 @@ def _on_the_edge(ray: Ray | None, radius: float, shift: float) -> Asking[Ray]:
         shift = yield from _better(ray, radius)
         if not low < shift < high:
             shift = _between(low, high)
-    while ray is None:
-        shift = high if math.isfinite(high) else 10 * shift
-        ray = yield from direction(shift)
+    if ray is None and math.isfinite(high):
+        ray = yield from direction(high)
     return ray
 
 
 def _better(ray: Ray, radius: float) -> Asking[float]:
     """Newton's next λ for 1/Δ - 1/‖p(λ)‖ = 0, their (3.13)."""
     dual = yield from ask(Kind.DUAL, ray.shift)
-    return ray.shift + (ray.length / radius - 1) * ray.length**2 / dual if dual > 0 else ray.shift
+    square = ray.length * ray.length
+    return ray.shift + (ray.length / radius - 1) * (square / dual) if dual > 0 else ray.shift
 
 
 def _between(low: float, high: float) -> float:

@@ -93,8 +93,8 @@ class Workspace:
         begun = time.perf_counter()
         start = Place(x, *function.evaluate(x, None))
         seconds["derivatives"] = seconds.get("derivatives", 0.0) + time.perf_counter() - begun
-        for value, gradient in zip(start.value, start.gradient, strict=True):
-            check_finite(value, gradient)
+        for number, (value, gradient) in enumerate(zip(start.value, start.gradient, strict=True)):
+            check_finite(value, gradient, number if len(x) > 1 else None)
         return cls(
             function,
             start,
