@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
@@ -26,6 +27,8 @@ def check_data(args: object, batch: torch.Size) -> None:
     if not isinstance(args, tuple | list):
         raise TypeError(f"args: expected a tuple of what f takes besides x, got {type(args).__name__}; pass (args,)")
     for path, leaf in pytree.tree_flatten_with_path(tuple(args))[0]:
+        if batch and isinstance(leaf, np.ndarray):
+            raise TypeError(f"args{pytree.keystr(path)}: expected a tensor, got an array; torch.as_tensor makes one")
         if isinstance(leaf, Tensor) and leaf.shape[: len(batch)] != batch:
             raise ValueError(
                 f"args{pytree.keystr(path)}: expected batch dimensions {tuple(batch)} in front, like x, got "

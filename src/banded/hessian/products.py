@@ -150,7 +150,9 @@ def _gauss_newton(f: SumOfSquares, x: Tensor) -> tuple[Sequence[Tensor], Tensor,
     if not r.requires_grad:
         raise ValueError(NO_GRAPH)
     constant = r.detach()
-    (gradient,) = torch.autograd.grad(r, leaf, constant, retain_graph=True)
+    (gradient,) = torch.autograd.grad(r, leaf, constant, retain_graph=True, allow_unused=True)
+    if gradient is None:
+        raise ValueError(NO_GRAPH)
     (source,) = torch.autograd.grad(r, leaf, r - constant, create_graph=True)
     return (leaf,), 0.5 * constant.square().sum(-1), gradient, source
 

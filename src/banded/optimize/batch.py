@@ -17,7 +17,7 @@ from banded.hessian import Plan
 from banded.matrix import Symmetric
 from banded.optimize.dialogue import Crowd, OfPlan
 from banded.optimize.implicit import attach
-from banded.optimize.limits import Limits
+from banded.optimize.limits import Limits, is_true
 from banded.optimize.newton import Globalisation, Iterate, Newton
 from banded.optimize.recorder import History, console
 from banded.optimize.result import Result, Results, Status
@@ -155,7 +155,8 @@ class Batch:
             self._console.print(f"{steps:5d} steps  {ended} of {len(self._status)} ended  {now:8.3f} s", soft_wrap=True)
         if self._callback is not None and all(history.records for history in self._histories):
             records = [history.records[-1] for history in self._histories]
-            if self._callback(self._plan.unflatten(self._x.clone()), records) is True:
+            self._plan.select(None)  # should it be called
+            if is_true(self._callback(self._plan.unflatten(self._x.clone()), records)):
                 self._leave(Status.STOPPED)
 
     def _leave(self, status: Status) -> None:
@@ -184,6 +185,11 @@ def _heap_left_alone() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def taken(tree: Any, numbers: Sequence[int]) -> Any:
+    """The tree of some problems of a batch."""
+    return pytree.tree_map(lambda leaf: leaf[list(numbers)] if isinstance(leaf, Tensor) else leaf, tree)
 
 
 def flattened(tree: Any, dims: int) -> Any:

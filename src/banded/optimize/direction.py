@@ -5,6 +5,7 @@ import math
 from banded.optimize.questions import Asking, Kind, Ray, ask, direction
 
 FIRST = 1e-4  # first shift tried, in units of the largest diagonal entry of H
+LEAST = 1e-300  # smallest of them
 GROWTH = 4.0  # from one trial to the next, once the size of the shift is known
 
 
@@ -36,5 +37,13 @@ class NewtonDirection:
             return shift * GROWTH if shift else self._last / GROWTH
         if shift:
             return shift * 10
-        largest = yield from ask(Kind.LARGEST)
-        return FIRST * largest if largest else 1e-16
+        return (yield from first_shift())
+
+
+def first_shift() -> Asking[float]:
+    """A δ to begin with: small beside H, or, where that is zero, such that the step is about as long as x."""
+    largest = yield from ask(Kind.LARGEST)
+    if FIRST * largest > LEAST:
+        return FIRST * largest
+    steep, size = (yield from ask(Kind.STEEP)), (yield from ask(Kind.SIZE))
+    return max(steep / max(1.0, size), LEAST)

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from banded.hessian import Plan
 from banded.hessian.products import over_batch
@@ -29,7 +30,12 @@ def attach(plan: Plan, x: Tensor, H: Symmetric, status: tuple[Status, ...]) -> t
         The minimum, and how many evaluations that took.
     """
     f = over_batch(plan.of_vector, x.ndim - 1, vectorised=plan.choice.vectorised)
-    if not f(x.clone()).requires_grad:
+    value = f(x.clone())
+    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(value).tangent is not None:  # type: ignore[no-untyped-call]
+        raise NotImplementedError(
+            "f: expected no dual tensors, got one; result.x has derivatives in reverse mode, not in forward mode"
+        )
+    if not value.requires_grad:
         return x, 1
     if plan.residuals:
         plan = plan.exact()  # the theorem is about the Hessian itself
@@ -51,23 +57,26 @@ class _Minimum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, of_x: Tensor) -> tuple[None, Tensor, None, None]:
         H, status = ctx.H, ctx.status
+        asked = of_x.detach().contiguous().reshape(len(status), -1)
+        wanted = (asked != 0).any(1).tolist()
         for number, one in enumerate(status):
-            if not one.success:
+            if wanted[number] and not one.success:
                 raise ValueError(
                     f"{_which(number, status)}: expected a minimum to differentiate, got {one.name}: {one.value}"
                 )
-        margin = MARGIN * torch.finfo(H.dtype).eps * H.shape[-1] ** 0.5 * H.row_sums()
-        shaved, zero = H.add_diagonal(-margin), torch.zeros_like(of_x)
-        batch = shaved if H.batch_shape else shaved.with_tensors(tuple(one[None] for one in shaved.tensors))
-        _, strict = batch.solve_where_definite(zero if H.batch_shape else zero[None])
+        batch = H if H.batch_shape else H.with_tensors(tuple(one[None] for one in H.tensors))
+        margin = MARGIN * torch.finfo(H.dtype).eps * H.shape[-1] ** 0.5 * batch.row_sums()
+        _, strict = batch.add_diagonal(-margin).solve_where_definite(asked)
         for number, one in enumerate(strict.tolist()):
-            if not one:
+            if wanted[number] and not one:
                 raise ValueError(
                     f"{_which(number, status)}: expected a strict minimum to differentiate, got one where f does not "
                     "curve in some direction (H is singular): x can move there at no cost, so it has no derivative; "
                     "add a small term that decides, such as 1e-6 x.square().sum()"
                 )
-        w = -H.solve(of_x.detach().contiguous())
+        w = -batch.solve_where_definite(asked)[0].reshape(of_x.shape)
+        if not all(wanted) and w.ndim > 1:  # of these, nothing is known
+            w[~torch.tensor(wanted, device=w.device)] = 0
         if torch.is_grad_enabled():  # a graph of this pass is wanted, in which H would depend on θ
             w = _Once.apply(w, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
         return None, w, None, None

@@ -1,10 +1,23 @@
 """When it is enough, and what is wanted."""
 
+from __future__ import annotations
+
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from banded.optimize.result import Status
+
+
+def is_true(answer: object) -> bool:
+    """Whether a callback answered True, of Python, NumPy or PyTorch: anything else it may have returned by chance."""
+    if isinstance(answer, Tensor):
+        return answer.dtype == torch.bool and answer.numel() == 1 and bool(answer)
+    return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
 @dataclass(frozen=True)
@@ -43,8 +56,20 @@ class Limits:
         if self.max_seconds is not None and not (isinstance(self.max_seconds, Real) and self.max_seconds >= 0):
             raise ValueError(f"max_seconds: expected a number of seconds >= 0, or None, got {self.max_seconds!r}")
 
+    def after(self, steps: int, n: int, seconds: float) -> Limits:
+        """What is left of them."""
+        most = self._most(n)
+        return replace(
+            self,
+            max_iterations=max(0, most - steps),
+            max_seconds=None if self.max_seconds is None else max(0.0, self.max_seconds - seconds),
+        )
+
+    def _most(self, n: int) -> int:
+        return max(3000, 3 * n) if self.max_iterations is None else self.max_iterations
+
     def reached(self, steps: int, n: int, seconds: float) -> Status | None:
         """Which of them is, by a problem of `n` unknowns."""
-        if steps >= (max(3000, 3 * n) if self.max_iterations is None else self.max_iterations):
+        if steps >= self._most(n):
             return Status.MAX_ITERATIONS
         return Status.MAX_SECONDS if seconds >= (math.inf if self.max_seconds is None else self.max_seconds) else None

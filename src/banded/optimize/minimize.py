@@ -15,7 +15,7 @@ from banded.compiling import outside_graphs
 from banded.hessian import Layout, Plan, Tree, layout
 from banded.hessian import plan as make_plan
 from banded.hessian.data import check_data
-from banded.optimize.batch import Batch, flattened
+from banded.optimize.batch import Batch, flattened, taken
 from banded.optimize.dialogue import newton
 from banded.optimize.limits import Limits
 from banded.optimize.line_search import LineSearch
@@ -123,6 +123,10 @@ def minimize(
     """
     check_function("f", f)
     check_data(args, torch.Size())
+    if isinstance(f, Plan) and residuals and not f.residuals:
+        raise TypeError(
+            "residuals: expected a Plan of residuals, as plan(r, x, residuals=True) makes, got one of a loss"
+        )
     if isinstance(f, Plan) and len(args):
         raise TypeError("args: expected none with a Plan, which has those that it was made with; make another plan")
     if callback is not None:
@@ -153,7 +157,7 @@ def minimize(
 
 @overload
 def least_squares(
-    r: Callable[..., Tensor], x0: Tree, *, batch_dims: Literal[0] = 0, **options: Unpack[Options]
+    r: Callable[..., Tensor] | Plan, x0: Tree, *, batch_dims: Literal[0] = 0, **options: Unpack[Options]
 ) -> Result: ...
 
 
@@ -162,12 +166,13 @@ def least_squares(r: Callable[..., Tensor], x0: Tree, *, batch_dims: int, **opti
 
 
 def least_squares(
-    r: Callable[..., Tensor], x0: Tree, *, batch_dims: int = 0, **options: Unpack[Options]
+    r: Callable[..., Tensor] | Plan, x0: Tree, *, batch_dims: int = 0, **options: Unpack[Options]
 ) -> Result | Results:
     """Minimise ½ Σ r² by Gauss and Newton's method: `minimize(r, x0, residuals=True, **options)`.
 
     Args:
-        r: takes a pytree like `x0`, returns residuals of any shape, each of few unknowns that are close.
+        r: takes a pytree like `x0`, returns residuals of any shape, each of few unknowns that are close; or a `Plan`
+            of them, made with `residuals=True`.
         x0: start, as in `minimize`.
         batch_dims: as in `minimize`.
         options: its others.
@@ -195,21 +200,26 @@ def _many(
         raise ValueError("equality: expected None with batch dimensions; problems with constraints go one by one")
     if isinstance(f, Plan) and dims > 1:
         raise ValueError(f"f: expected a plan with one batch dimension, got {tuple(f.layout.batch)}; flatten them")
-    where = layout(x0, None, dims)
+    where = layout(x0, make.keywords["border"], dims)
     check_data(args, where.batch)
     begun = time.perf_counter()
     starts = flattened(x0, dims)
-    renew = partial(make, f, args=flattened(tuple(args), dims), batch_dims=1)
-    made = f if isinstance(f, Plan) else renew(starts)
+    data = flattened(tuple(args), dims)
+    made = f if isinstance(f, Plan) else make(f, starts, args=data, batch_dims=1)
     x = made.flatten(starts).detach().clone(memory_format=torch.contiguous_format)
     results = Batch(made, x, globalisation, limits, progress, callback).run()
-    fixed = isinstance(f, Plan) or make.keywords["bandwidth"] is not None
     for _ in range(PLANS - 1):  # f couples unknowns somewhere that it did not at the starts
-        if fixed or Status.BANDWIDTH not in results.status:
+        outgrown = [number for number, status in enumerate(results.status) if status is Status.BANDWIDTH]
+        ended = {Status.STOPPED, Status.INTERRUPTED} & set(results.status)
+        if isinstance(f, Plan) or make.keywords["bandwidth"] is not None or ended or not outgrown:
             break
-        made = renew(pytree.tree_map(torch.Tensor.detach, results.x))
-        x = made.flatten(results.x).detach().clone()
-        results = results.followed_by(Batch(made, x, globalisation, limits, progress, callback).run())
+        points = taken(pytree.tree_map(torch.Tensor.detach, results.x), outgrown)
+        part = make(f, points, args=taken(data, outgrown), batch_dims=1)
+        steps = max(results[number].iterations for number in outgrown)
+        left = limits.after(steps, part.n, time.perf_counter() - begun)
+        told = None if callback is None else partial(results.tell, callback, outgrown)
+        later = Batch(part, part.flatten(points).clone(), globalisation, left, progress, told).run()
+        results = results.replaced(outgrown, later)
     whole = where.unflatten(made.flatten(results.x).reshape(*where.batch, where.n))
     seconds = time.perf_counter() - begun
     return replace(results, x=whole, profile={"plan": seconds - results.seconds, **results.profile}, seconds=seconds)

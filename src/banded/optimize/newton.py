@@ -12,6 +12,7 @@ UNBOUNDED = 1e20  # a fall of f, relative to its size and promise at the start, 
 NOISE = 10  # rounding error of f, in units of eps |f|
 PATIENCE = 10  # steps in a row that lower neither f, by a millionth of what they promise, nor the gradient, or are hard
 HARD = 8  # evaluations for one step: more take kinks and edges of a domain
+CLEAR = 1e3  # eps times its row sums, by which H may miss being positive semidefinite
 HALVINGS = 60  # of a step along negative curvature
 
 
@@ -71,14 +72,16 @@ class Newton:
 
     def __init__(self, globalisation: Globalisation, tolerance: float, eps: float) -> None:
         self._globalisation, self._tolerance, self._eps = globalisation, tolerance, eps
-        self._floor = -math.inf
+        self._floor, self._start = -math.inf, math.nan
         self._least, self._idle = math.inf, 0
         self._finite = True  # whether all points of the last search were
 
     def run(self, start: Point) -> Asking[None]:
         """From where the start was looked at."""
+        self._start = start.value
         here = yield from self._arrive(start, 0.0, 1)
-        self._floor = -UNBOUNDED * max(1.0, abs(start.value), here.decrement)
+        largest = yield from ask(Kind.LARGEST)
+        self._floor = -UNBOUNDED * max(1.0, abs(start.value), here.decrement, largest)
         while True:
             yield Question(Kind.REPORT, here)  # type: ignore[arg-type]
             if here.status is not None:
@@ -93,15 +96,19 @@ class Newton:
         ray = yield from self._globalisation.direct()
         if ray is None:
             return Iterate(point, Ray(0.0, 0.0, 0.0, math.inf), step, evaluations, Status.NON_FINITE)
-        stationary = yield from self._is_stationary(point)
-        minimum = stationary and (ray.shift == 0 or (yield from ask(Kind.MINIMUM)))
+        stationary = yield from self._is_stationary(point, ray)
+        minimum = stationary and (ray.shift == 0 or (yield from ask(Kind.MINIMUM, CLEAR * self._eps)))
         return Iterate(point, ray, step, evaluations, Status.CONVERGED if minimum else None, stationary)
 
-    def _is_stationary(self, point: Point) -> Asking[bool]:
+    def _is_stationary(self, point: Point, ray: Ray) -> Asking[bool]:
+        """Whether the gradient is small, and what there is to gain, too: soft directions hide in a small one."""
         if point.gradient_norm > self._tolerance:
             return False
         scale = yield from ask(Kind.SCALE)
-        return point.gradient_norm <= self._tolerance * min(1.0, scale)
+        if point.gradient_norm > self._tolerance * min(1.0, scale):
+            return False
+        gained = max(abs(point.value), self._start - point.value)
+        return point.gradient_norm == 0 or ray.shift > 0 or -ray.slope <= 2 * self._tolerance * gained
 
     def _watch(self, here: Iterate, there: Iterate) -> None:
         """Count the steps that were of no use."""
@@ -147,7 +154,7 @@ class Newton:
         noise = yield from self._measured_noise(here)
         if ray is None or -ray.slope > 100 * noise:
             return _ended(here, Status.LINE_SEARCH if self._finite and ray is not None else Status.NON_FINITE)
-        if ray.shift == 0 or (yield from ask(Kind.MINIMUM)):
+        if ray.shift == 0 or (yield from ask(Kind.MINIMUM, CLEAR * self._eps)):
             return _ended(here, Status.PRECISION)
         return (yield from self._escape(here, tried, noise))
 
@@ -169,6 +176,8 @@ class Newton:
                     self._idle, self._least = 0, math.inf
                     return (yield from self._arrive(point, length, tried + trial + 1))
             length /= 2
+        if (yield from ask(Kind.MINIMUM, self._eps**0.5)):  # f is flat there, but for rounding errors
+            return _ended(here, Status.CONVERGED if here.stationary else Status.PRECISION)
         return _ended(here, Status.SADDLE)
 
     def _noise(self, here: Iterate) -> float:

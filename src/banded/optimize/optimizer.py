@@ -67,6 +67,8 @@ class Newton(torch.optim.Optimizer):
         if len(self.param_groups) != 1:
             raise ValueError(f"params: expected one group of parameters, got {len(self.param_groups)}")
         self._parameters: list[Tensor] = self.param_groups[0]["params"]
+        if not all(one.requires_grad for one in self._parameters):
+            raise ValueError("params: expected tensors that require gradients, got one that does not; leave it out")
         self._make = partial(make_plan, bandwidth=bandwidth, border=border, method=method)
         self._globalisation = globalisation_of(globalisation)
         self._layout = layout(self._tree(), border, 0)
@@ -106,6 +108,8 @@ class Newton(torch.optim.Optimizer):
                     if number >= group["max_iterations"]:
                         break
                 function.result = workspace.here.x[0]
+                if self.status is not None and self._plan.leak(workspace.here.x[0], workspace.here.matrix(0)):
+                    self.status, self._plan = Status.BANDWIDTH, None  # found anew at the next step
         self._write_gradients(workspace.here.gradient[0])
         return loss
 

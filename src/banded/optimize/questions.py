@@ -20,7 +20,8 @@ class Kind(IntEnum):
     SIZE = 3  # the largest absolute entry of x
     DIRECTION = 4  # p = -(H + number I)⁻¹ g
     DUAL = 5  # pᵀ (H + number I)⁻¹ p
-    MINIMUM = 6  # whether H is positive semidefinite, as nearly as its dtype can tell
+    MINIMUM = 6  # whether H is positive definite with number times its row sums added to the diagonal
+    STEEP = 13  # the largest absolute entry of g
     CURVE = 7  # p = an eigenvector of the lowest eigenvalue of H, where H + number I is barely definite
     EDGE = 8  # p, so far the answer to DIRECTION, plus such an eigenvector: number long
     SCALE = 9  # a natural size of the gradient

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from banded.hessian import Tree
 from banded.optimize.drawing import draw_result, draw_results
@@ -206,16 +207,30 @@ class Results(Sequence[Result]):
     def __iter__(self) -> Iterator[Result]:
         return iter(self.each)
 
-    def followed_by(self, later: Results) -> Results:
-        """These and those that went on from their ends, as one."""
-        pairs = zip(self.each, later.each, strict=True)
-        names = {**self.profile, **later.profile}
+    def replaced(self, numbers: Sequence[int], later: Results) -> Results:
+        """With what went on of some problems."""
+        each = list(self.each)
+        for number, after in zip(numbers, later.each, strict=True):
+            each[number] = each[number].followed_by(after)
+        profile = {name: self.profile.get(name, 0.0) + seconds for name, seconds in later.profile.items()}
         return Results(
-            later.x,
-            tuple(before.followed_by(after) for before, after in pairs),
-            self.seconds + later.seconds,
-            {name: self.profile.get(name, 0.0) + later.profile.get(name, 0.0) for name in names},
+            self._with(numbers, later.x), tuple(each), self.seconds + later.seconds, {**self.profile, **profile}
         )
+
+    def tell(self, callback: Callable[[Any, Any], object], numbers: Sequence[int], x: Tree, records: Any) -> object:
+        """Call back with all problems, of which only some go on."""
+        last = [one.history[-1] for one in self.each]
+        for number, record in zip(numbers, records, strict=True):
+            last[number] = record
+        return callback(self._with(numbers, x), last)
+
+    def _with(self, numbers: Sequence[int], x: Tree) -> Tree:
+        """The points, some of them replaced."""
+
+        def one(all_of: Tensor, some: Tensor) -> Tensor:
+            return all_of.index_copy(0, torch.tensor(numbers, device=all_of.device), some)
+
+        return pytree.tree_map(one, self.x, x)
 
     @property
     def value(self) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from banded.hessian import Layout, Plan
 from banded.optimize.implicit import attach
-from banded.optimize.limits import Limits
+from banded.optimize.limits import Limits, is_true
 from banded.optimize.recorder import Recorder, State
 from banded.optimize.result import Result, Status
 
@@ -55,12 +55,12 @@ class Single:
         """
         state, status = self._follow(steps(plan, x, self.profile), None)
         try:
-            for _ in range(PLANS - 1):
+            for made in range(1, PLANS + 1):
                 x = state.place.x[0]
                 if not status.is_verdict or not self._leaks(plan, state):
                     break
                 status = Status.BANDWIDTH
-                if again is None:
+                if again is None or made == PLANS:
                     break
                 plan = again(self._layout.unflatten(x))  # f couples unknowns here that it did not at the start
                 state, status = self._follow(steps(plan, x, self.profile), state)
@@ -96,7 +96,7 @@ class Single:
                 )
                 if record is not None and self._callback is not None:
                     point = self._layout.unflatten(state.place.x[0].clone())
-                    if self._callback(point, record) is True:
+                    if is_true(self._callback(point, record)):
                         status = status or Status.STOPPED
                 if status is not None:
                     break

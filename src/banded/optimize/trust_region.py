@@ -9,7 +9,7 @@ import math
 from numbers import Real
 from typing import Self
 
-from banded.optimize.direction import FIRST
+from banded.optimize.direction import first_shift
 from banded.optimize.line_search import CLOSE, Step
 from banded.optimize.questions import Asking, Kind, Point, Question, Ray, ask, direction, look
 
@@ -98,8 +98,7 @@ def _on_the_edge(ray: Ray | None, radius: float, shift: float) -> Asking[Ray | N
     """The step with ‖p‖ = Δ, from the one with λ = 0, if there is one, and the last λ; None where there is no λ."""
     low, high = 0.0, math.inf  # λ is between these
     if ray is None and not shift:
-        largest = yield from ask(Kind.LARGEST)
-        shift = FIRST * largest if largest else 1e-16
+        shift = yield from first_shift()
     if ray is not None:
         shift = yield from _better(ray, radius)
     for _ in range(TURNS):

@@ -189,10 +189,10 @@ class Workspace:
         unit: Tensor = v / v.norm(dim=1, keepdim=True)
         return unit
 
-    def _minimum(self, rows: Tensor | None, _numbers: Sequence[float]) -> Sequence[bool]:
+    def _minimum(self, rows: Tensor | None, shares: Sequence[float]) -> Sequence[bool]:
         H, p = self._part(rows)
         sums = H.row_sums()
-        margin = torch.where(sums > 0, torch.finfo(H.dtype).eps ** 0.5 * sums, 1.0)  # an empty row is flat
+        margin = torch.where(sums > 0, sums.new_tensor(shares)[:, None] * sums, 1.0)  # an empty row is flat
         found: list[bool] = H.add_diagonal(margin).solve_where_definite(torch.zeros_like(p))[1].tolist()
         return found
 
@@ -217,6 +217,11 @@ class Workspace:
     def _largest(self, rows: Tensor | None, _numbers: Sequence[float]) -> Sequence[float]:
         H, _ = self._part(rows)
         found: list[float] = H.diagonal().abs().amax(1).tolist()
+        return found
+
+    def _steep(self, rows: Tensor | None, _numbers: Sequence[float]) -> Sequence[float]:
+        gradient = self.here.gradient if rows is None else self.here.gradient[rows]
+        found: list[float] = gradient.abs().amax(1).tolist()
         return found
 
     def _size(self, rows: Tensor | None, _numbers: Sequence[float]) -> Sequence[float]:
