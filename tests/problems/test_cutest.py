@@ -243,6 +243,31 @@ def test_dixmaan_solves_in_an_order_of_its_own(name: str) -> None:
     assert result.value == pytest.approx(1, rel=1e-11)
 
 
+LARGE = [(name, 999) for name in DIXMAAN] + [
+    (name, n)
+    for name, sizes in {
+        "tridia": (1000, 10_000),
+        "dixon3dq": (1000, 10_000),
+        "bdqrtic": (1000,),
+        "genrose": (1000,),
+        "engval1": (1000,),
+        "liarwhd": (1000, 10_000),
+        "broydn3dls": (1000, 10_000),
+        "curly10": (1000, 10_000),
+    }.items()
+    for n in sizes
+]
+
+
+@pytest.mark.parametrize(("name", "n"), LARGE)
+def test_large_ones_reach_their_optima(name: str, n: int) -> None:
+    problem = PROBLEMS[name](n)
+    result = problem.solve()
+    assert result.success
+    assert problem.optimum is not None
+    assert result.value == pytest.approx(problem.optimum, rel=1e-8, abs=1e-8)
+
+
 @pytest.mark.parametrize("name", ["bdqrtic", "engval1"])
 def test_optimum_is_none_where_nobody_has_published_it(name: str) -> None:
     assert PROBLEMS[name](77).optimum is None
