@@ -483,3 +483,14 @@ def test_starts_are_left_as_they_are() -> None:
     banded.minimize(wells, x, batch_dims=1)
     assert torch.equal(x, kept)
     assert torch.equal(banded.minimize(wells, x, batch_dims=1).x, banded.minimize(wells, x, batch_dims=1).x)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_batches_on_an_accelerator() -> None:
+    x = starts(20, 9)
+    here = banded.minimize(lambda x: chain(x) + (x - 1).cosh().sum(), x, batch_dims=1)
+    there = banded.minimize(lambda x: chain(x) + (x - 1).cosh().sum(), x.cuda(), batch_dims=1)
+    assert there.x.is_cuda
+    assert bool(there.success.all())
+    torch.testing.assert_close(there.x.cpu(), here.x)
