@@ -151,7 +151,9 @@ def check_curvature(product: Tensor) -> None:
 def check_residuals(residual: object, x: Tensor, name: str) -> None:
     """What a function of residuals returned at `x` must be a non-empty, real tensor on its device."""
     if not isinstance(residual, Tensor):
-        raise TypeError(f"{name}: expected a tensor of residuals, got {type(residual).__name__}; use torch.stack")
+        raise TypeError(
+            f"{name}: expected a tensor of residuals, got {type(residual).__name__}; torch.cat joins several"
+        )
     if residual.numel() == 0:
         raise ValueError(f"{name}: expected at least one residual, got an empty tensor")
     if not residual.dtype.is_floating_point or residual.device != x.device:

@@ -113,7 +113,11 @@ class SumOfSquares:
         function = self.residuals.vectorised(0) if isinstance(self.residuals, WithData) else self.residuals
         r = function(x)
         check_residuals(r, x, "residuals")
-        return r.flatten(x.ndim - 1) if r.ndim >= x.ndim else r[..., None]
+        if r.ndim < x.ndim:
+            raise ValueError(
+                "residuals: expected several residuals, got a scalar; a loss goes to minimize, r[None] is one residual"
+            )
+        return r.flatten(x.ndim - 1)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The value `(...)`."""

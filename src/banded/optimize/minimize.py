@@ -104,8 +104,8 @@ def minimize(
             f / x, or of the natural size of the gradient, H x, where that is below 1; and of c, in its own units.
         max_iterations: Newton steps at most; None for three times the number of unknowns, and at least 3000.
         max_seconds: of wall-clock time, looked at between steps; None for no limit.
-        batch_dims: leading dimensions of `x0` that count problems, which are solved at once, each as if alone;
-            f takes one of them.
+        batch_dims: leading dimensions of `x0` that count problems, which are solved at once, each as if alone.
+            f takes one of them: what it closes over, all share; what is each problem's own goes into `args`.
         progress: print a row per iteration; None does where standard output is
             an interactive terminal.
         callback: called with the point (a pytree like `x0`) and its `Record` at each iterate; where it returns True,
@@ -201,6 +201,11 @@ def _many(
     if isinstance(f, Plan) and dims > 1:
         raise ValueError(f"f: expected a plan with one batch dimension, got {tuple(f.layout.batch)}; flatten them")
     where = layout(x0, make.keywords["border"], dims)
+    if where.is_tensor and not where.shapes[0]:
+        raise ValueError(
+            f"x0: expected more than {dims} batch dimensions, got shape {tuple(x0.shape)}; x0[..., None] has one unknown "
+            "in each problem"
+        )
     check_data(args, where.batch)
     begun = time.perf_counter()
     starts = flattened(x0, dims)
