@@ -203,8 +203,8 @@ def _many(
     where = layout(x0, make.keywords["border"], dims)
     if where.is_tensor and not where.shapes[0]:
         raise ValueError(
-            f"x0: expected more than {dims} batch dimensions, got shape {tuple(x0.shape)}; x0[..., None] has one unknown "
-            "in each problem"
+            f"x0: expected more than {dims} batch dimensions, got shape {tuple(x0.shape)}; x0[..., None] has one "
+            "unknown in each problem"
         )
     check_data(args, where.batch)
     begun = time.perf_counter()
