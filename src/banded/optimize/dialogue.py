@@ -7,8 +7,8 @@ from torch import Tensor
 
 from banded.hessian import Plan
 from banded.matrix import Symmetric
-from banded.optimize.newton import Globalisation, Iterate, Newton
-from banded.optimize.questions import Asking, Kind, Question
+from banded.optimize.newton import Globalisation, Iterate, Newton, Run
+from banded.optimize.questions import Question
 from banded.optimize.workspace import Place, Workspace
 
 FULL = 0.8  # share of the problems in a workspace that go on, below which the others are dropped
@@ -37,20 +37,19 @@ class OfPlan:
         return self._plan.value_at(x)
 
 
-def iterates(workspace: Workspace, algorithm: Asking[None]) -> Iterator[Iterate]:
+def iterates(workspace: Workspace, algorithm: Run) -> Iterator[Iterate]:
     """The iterates of an algorithm for one problem; where they are is in the workspace."""
-    question = next(algorithm, None)
-    while question is not None:
-        answer = None
-        if question.kind is Kind.REPORT:
-            assert isinstance(question.number, Iterate)
-            yield question.number
-        else:
-            (answer,) = workspace.answer(question.kind, None, (question.number,))
+    answer = None
+    while True:
         try:
-            question = algorithm.send(answer)
+            asked = algorithm.send(answer)
         except StopIteration:
             return
+        if isinstance(asked, Iterate):
+            answer = None
+            yield asked
+        else:
+            (answer,) = workspace.answer(asked.kind, None, (asked.number,))
 
 
 def newton(
@@ -80,41 +79,62 @@ class Crowd:
     def __init__(
         self,
         workspace: Workspace,
-        algorithms: Sequence[Asking[None]],
+        algorithms: Sequence[Run],
         report: Callable[[Sequence[int], Sequence[Iterate], Sequence[int]], Sequence[bool]],
     ) -> None:
         self._workspace, self._report = workspace, report
         self._algorithms = list(algorithms)
         self._numbers = list(range(len(algorithms)))
-        self._questions: list[Question | None] = [next(one) for one in algorithms]
+        self._questions: dict[int, Question] = {}  # by row: those that wait for an answer
+        self._iterates: dict[int, Iterate] = {}  # by row: those that nobody was told of
+        for row in range(len(algorithms)):
+            self._send(row, None)
 
     def run(self) -> None:
         """Until all have ended."""
-        while True:
-            kinds = [one.kind for one in self._questions if one is not None]
-            if not kinds:
-                return
-            kind = min(kinds)
-            rows = [row for row, one in enumerate(self._questions) if one is not None and one.kind is kind]
-            if kind is Kind.REPORT:
-                self._tell(rows)
+        while self._iterates or self._questions:
+            if self._iterates:
+                self._tell()
             else:
-                numbers = [self._questions[row].number for row in rows]  # type: ignore[union-attr]
-                every = len(rows) == len(self._questions)
-                answers = self._workspace.answer(
-                    kind, None if every else torch.tensor(rows, device=self._workspace.p.device), numbers
-                )
-                for row, answer in zip(rows, answers, strict=True):
-                    self._questions[row] = self._algorithms[row].send(answer)
+                self._answer()
 
-    def _tell(self, rows: Sequence[int]) -> None:
-        told = [self._questions[row].number for row in rows]  # type: ignore[union-attr]
-        ends = self._report([self._numbers[row] for row in rows], told, rows)  # type: ignore[arg-type]
+    def _send(self, row: int, answer: object) -> None:
+        """Answer an algorithm, and keep what it says to that."""
+        said = self._algorithms[row].send(answer)
+        if isinstance(said, Iterate):
+            self._iterates[row] = said
+        else:
+            self._questions[row] = said
+
+    def _answer(self) -> None:
+        kind = min(one.kind for one in self._questions.values())
+        rows = sorted(row for row, one in self._questions.items() if one.kind is kind)
+        numbers = [self._questions.pop(row).number for row in rows]
+        every = len(rows) == len(self._algorithms)
+        answers = self._workspace.answer(kind, None if every else self._index(rows), numbers)
+        for row, answer in zip(rows, answers, strict=True):
+            self._send(row, answer)
+
+    def _tell(self) -> None:
+        told = dict(sorted(self._iterates.items()))
+        rows = list(told)
+        self._iterates.clear()
+        ends = self._report([self._numbers[row] for row in rows], list(told.values()), rows)
         for row, end in zip(rows, ends, strict=True):
-            self._questions[row] = None if end else self._algorithms[row].send(None)
-        going = [row for row, one in enumerate(self._questions) if one is not None]
-        if going and len(going) < FULL * len(self._questions):
-            self._workspace.drop(torch.tensor(going, device=self._workspace.p.device))
-            self._algorithms = [self._algorithms[row] for row in going]
-            self._numbers = [self._numbers[row] for row in going]
-            self._questions = [self._questions[row] for row in going]
+            if not end:
+                self._send(row, None)
+        going = sorted([*self._questions, *self._iterates])
+        if going and len(going) < FULL * len(self._algorithms):
+            self._drop(going)
+
+    def _drop(self, going: Sequence[int]) -> None:
+        """Keep these rows, all that go on, and count them anew."""
+        self._workspace.drop(self._index(going))
+        self._algorithms = [self._algorithms[row] for row in going]
+        self._numbers = [self._numbers[row] for row in going]
+        new = {row: place for place, row in enumerate(going)}
+        self._questions = {new[row]: one for row, one in self._questions.items()}
+        self._iterates = {new[row]: one for row, one in self._iterates.items()}
+
+    def _index(self, rows: Sequence[int]) -> Tensor:
+        return torch.tensor(rows, device=self._workspace.p.device)

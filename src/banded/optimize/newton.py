@@ -1,7 +1,8 @@
 """Newton's method as an algorithm that asks for all it needs; who runs it decides when it is enough."""
 
 import math
-from typing import NamedTuple, Protocol, Self
+from collections.abc import Generator
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 from banded.optimize.direction import NewtonDirection
 from banded.optimize.line_search import Step
@@ -57,6 +58,9 @@ class Iterate(NamedTuple):
         return -self.ray.slope
 
 
+Run: TypeAlias = Generator[Question | Iterate, Any, None]  # an iterate is for who follows, and needs no answer
+
+
 class Newton:
     """Newton's method with a globalisation, for one problem.
 
@@ -76,14 +80,14 @@ class Newton:
         self._least, self._idle = math.inf, 0
         self._finite = True  # whether all points of the last search were
 
-    def run(self, start: Point) -> Asking[None]:
+    def run(self, start: Point) -> Run:
         """From where the start was looked at."""
         self._start = start.value
         here = yield from self._arrive(start, 0.0, 1)
         largest = yield from ask(Kind.LARGEST)
         self._floor = -UNBOUNDED * max(1.0, abs(start.value), here.decrement, largest)
         while True:
-            yield Question(Kind.REPORT, here)  # type: ignore[arg-type]
+            yield here
             if here.status is not None:
                 return
             there = yield from self._advance(here)

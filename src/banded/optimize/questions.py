@@ -14,14 +14,13 @@ Answer = TypeVar("Answer")
 class Kind(IntEnum):
     """The kinds of questions; of a batch, those with the lower number are answered first."""
 
-    REPORT = 0  # here the next iterate begins: to whom it may concern
-    ACCEPT = 1  # move to the point that was looked at last
-    LARGEST = 2  # the largest absolute entry of the diagonal of H
-    SIZE = 3  # the largest absolute entry of x
+    ACCEPT = 0  # move to the point that was looked at last
+    LARGEST = 1  # the largest absolute entry of the diagonal of H
+    SIZE = 2  # the largest absolute entry of x
+    STEEP = 3  # the largest absolute entry of g
     DIRECTION = 4  # p = -(H + number I)⁻¹ g
     DUAL = 5  # pᵀ (H + number I)⁻¹ p
     MINIMUM = 6  # whether H is positive definite with number times its row sums added to the diagonal
-    STEEP = 13  # the largest absolute entry of g
     CURVE = 7  # p = an eigenvector of the lowest eigenvalue of H, where H + number I is barely definite
     EDGE = 8  # p, so far the answer to DIRECTION, plus such an eigenvector: number long
     SCALE = 9  # a natural size of the gradient
