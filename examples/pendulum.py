@@ -80,20 +80,21 @@ def motion(data: Data, parameters: Tensor, start: Tensor) -> Tensor:
 def learn(data: Data, guess: tuple[float, float] = (9.0, 0.6)) -> tuple[Tensor, Tensor, list[float]]:
     """G/l and d `(2,)`, the motion `(nodes,)`, and the error of what was kept back after each evaluation, in rad."""
     parameters = torch.tensor(guess, dtype=torch.float64).log().requires_grad_()
-    optimizer = torch.optim.LBFGS([parameters], max_iter=40, tolerance_grad=1e-8, line_search_fn="strong_wolfe")
+    optimizer: torch.optim.Optimizer = torch.optim.LBFGS(
+        [parameters], max_iter=40, tolerance_grad=1e-8, line_search_fn="strong_wolfe"
+    )
     angle, errors = data.seen, list[float]()
 
-    def loss() -> Tensor:
+    def loss() -> float:
         nonlocal angle
-        optimizer.zero_grad()
         found = motion(data, parameters, angle.detach())
         error = (found - data.seen)[data.held].square().mean()
-        error.backward()  # type: ignore[no-untyped-call]
+        (parameters.grad,) = torch.autograd.grad(error, parameters)
         angle = found
         errors.append(float(error.detach().sqrt()))
-        return error
+        return float(error.detach())
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)
     return parameters.detach().exp(), motion(data, parameters.detach(), angle.detach()), errors
 
 

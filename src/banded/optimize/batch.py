@@ -20,7 +20,7 @@ from banded.optimize.implicit import attach
 from banded.optimize.limits import Limits, is_true
 from banded.optimize.newton import Globalisation, Iterate, Newton
 from banded.optimize.recorder import History, console
-from banded.optimize.result import Result, Results, Status
+from banded.optimize.result import Result, Results, Status, keep
 from banded.optimize.workspace import Place, Workspace
 
 Callback = Callable[[Any, Any], object]
@@ -78,8 +78,7 @@ class Batch:
         except Exception as error:
             if all(history.records for history in self._histories):
                 self._leave(Status.INTERRUPTED)
-                error.result = self._results(self._x)  # type: ignore[attr-defined]
-                error.add_note("banded: the best points so far are in the attribute `result` of this error")
+                keep(error, self._results(self._x))
             raise
         finally:
             self._plan.select(None)

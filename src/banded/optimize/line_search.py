@@ -46,14 +46,17 @@ class LineSearch:
         if memory < 1:
             raise ValueError(f"memory: expected 1 or more values, got {memory}")
         self.wolfe, self.memory = wolfe, memory
+        self._forget()
+
+    def _forget(self) -> None:
         self._direction = NewtonDirection()
-        self._values: deque[float] = deque(maxlen=memory)
+        self._values: deque[float] = deque(maxlen=self.memory)
         self._in_full = True  # whether the last step was a full one
 
     def anew(self) -> Self:
         """The same for another minimisation."""
         other = copy.copy(self)
-        other.__init__(wolfe=self.wolfe, memory=self.memory)  # type: ignore[misc]
+        other._forget()
         return other
 
     def direct(self) -> Asking[Ray | None]:

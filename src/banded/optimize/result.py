@@ -275,3 +275,9 @@ class Results(Sequence[Result]):
         words = ", ".join(f"{count} {names[status]}" for status, count in counts.most_common())
         advice = "\n".join(f"{names[status]}: {status.value}" for status, _ in counts.most_common())
         return f"{words}; {min(steps)} to {max(steps)} iterations, {self.seconds:.3g} s\n{advice}"
+
+
+def keep(error: Exception, result: Result | Results) -> None:
+    """Hand out with an error what was found before it."""
+    vars(error)["result"] = result
+    error.add_note("banded: the best point so far is in the attribute `result` of this error")

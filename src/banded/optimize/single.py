@@ -10,7 +10,7 @@ from banded.hessian import Layout, Plan
 from banded.optimize.implicit import attach
 from banded.optimize.limits import Limits, is_true
 from banded.optimize.recorder import Recorder, State
-from banded.optimize.result import Result, Status
+from banded.optimize.result import Result, Status, keep
 
 PLANS = 3  # made anew at most, where f couples other unknowns at the end than at the start
 
@@ -70,7 +70,7 @@ class Single:
         except KeyboardInterrupt:
             return self._result(state, Status.INTERRUPTED)
         except Exception as error:
-            self._keep(error, state)
+            keep(error, self._result(state, Status.INTERRUPTED))
             raise
         self._recorder.history.evaluations += evaluations
         return replace(self._result(state, status), x=self._layout.unflatten(minimum))
@@ -106,15 +106,10 @@ class Single:
             return best, Status.INTERRUPTED
         except Exception as error:
             if best is not None:
-                self._keep(error, best)
+                keep(error, self._result(best, Status.INTERRUPTED))
             raise
         assert state is not None and best is not None and status is not None  # the sequences end with a status
         return state if status.is_verdict else best, status
-
-    def _keep(self, error: Exception, state: State) -> None:
-        """Hand the best point out with an error."""
-        error.result = self._result(state, Status.INTERRUPTED)  # type: ignore[attr-defined]
-        error.add_note("banded: the best point so far is in the attribute `result` of this error")
 
     def _result(self, state: State, status: Status) -> Result:
         history, seconds = self._recorder.history, self._recorder.seconds

@@ -40,13 +40,16 @@ class TrustRegion:
         if radius is not None and not 0 < radius < math.inf:
             raise ValueError(f"radius: expected a positive number, got {radius}")
         self.radius = radius
-        self._radius: float | None = radius
+        self._forget()
+
+    def _forget(self) -> None:
+        self._radius: float | None = self.radius
         self._low = 0.0  # λ of the last step
 
     def anew(self) -> Self:
         """The same for another minimisation."""
         other = copy.copy(self)
-        other.__init__(self.radius)  # type: ignore[misc]
+        other._forget()
         return other
 
     def direct(self) -> Asking[Ray | None]:
