@@ -333,7 +333,7 @@ PROBLEMS: dict[str, tuple[Callable[..., Nlp], tuple[Size, ...]]] = {
     "dtoc3": (dtoc3, ((10,), (50,), (100,), (500,), (1000,), (5000,))),
     "dtoc1l": (dtoc1l, tuple((N, *w) for w in ((2, 4), (5, 10)) for N in (10, 50, 100, 500, 1000))),
     "lukvle8": (lukvle8, ((50,), (100,), (1000,), (10_000,))),
-    "lukvli8": (lukvli8, ((100,), (1000,), (10_000,))),
+    "lukvli8": (lukvli8, ((100,), (1000,))),  # 10,000 does not end in a minute
     "liswet1": (liswet1, ((50, 3), (100, 3), (400, 2), (1000, 3), (2000, 2), (10_000, 2))),
     "corkscrw": (corkscrw, ((10,), (50,), (100,), (500,), (1000,))),
     "optcntrl": (optcntrl, ((),)),
