@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from banded.problems.problem import Problem
+from banded.problems.sizes import check_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,8 +35,7 @@ FORCE, ANGLE = 0, 3  # columns of z
 
 def cartpole(nodes: int = 100) -> Problem:
     """The swing-up on `nodes` nodes, at least 2; unknowns `(nodes - 1, 5)`."""
-    if nodes < 2:
-        raise ValueError(f"nodes: expected at least 2, got {nodes}")
+    check_size(nodes, 2)
     step = DURATION / nodes
     weight = torch.arange(1, nodes, dtype=torch.float64) / nodes
     first = torch.zeros(1, 5, dtype=torch.float64)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from banded.problems.problem import Problem
+from banded.problems.sizes import check_size
 
 
 def chain(nodes: int = 12) -> Problem:
     """`nodes` unknowns, at least 2; half-bandwidth 1."""
-    if nodes < 2:
-        raise ValueError(f"nodes: expected at least 2, got {nodes}")
+    check_size(nodes, 2)
 
     def energy(x: Tensor) -> Tensor:
         stretch = (x[1:] - x[:-1]).square().sum() + x[0].square() + x[-1].square()

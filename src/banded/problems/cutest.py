@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from banded.problems.problem import Problem
+from banded.problems.sizes import check_size
 
 
 def tridia(nodes: int = 1000) -> Problem:
@@ -18,7 +19,7 @@ def tridia(nodes: int = 1000) -> Problem:
 
     QUR2-AN-V-0; Toint (1983, FUNDP Namur, report 83/4), problem 8. `nodes` unknowns, at least 2; half-bandwidth 1.
     """
-    _check(nodes)
+    check_size(nodes, 2)
     i = torch.arange(2, nodes + 1, dtype=torch.float64)
 
     def f(x: Tensor) -> Tensor:
@@ -34,7 +35,7 @@ def dixon3dq(nodes: int = 1000) -> Problem:
     Nothing couples x_1; the condition number of the rest grows as n².
     QUR2-AN-V-0; Buckley (1989, Dalhousie, TR 1989CS-3), problem 156. `nodes` unknowns, at least 2; half-bandwidth 1.
     """
-    _check(nodes)
+    check_size(nodes, 2)
 
     def f(x: Tensor) -> Tensor:
         return (x[0] - 1) ** 2 + ((x[1:-1] - x[2:]) ** 2).sum() + (x[-1] - 1) ** 2
@@ -50,7 +51,7 @@ def bdqrtic(nodes: int = 1000) -> Problem:
     100, 500 and 1000 unknowns, is 3983.81795058 for 1000. `nodes` unknowns, at least 5; half-bandwidth 3 and a
     border, x_n.
     """
-    _check(nodes, 5)
+    check_size(nodes, 5)
 
     def f(x: Tensor) -> Tensor:
         s = x.square()
@@ -69,7 +70,7 @@ def genrose(nodes: int = 1000) -> Problem:
     SUR2-AN-V-0; Nash (1984, SIAM J. Numer. Anal. 21:770-788), problem 5. `nodes` unknowns, at least 2;
     half-bandwidth 1.
     """
-    _check(nodes)
+    check_size(nodes, 2)
 
     def f(x: Tensor) -> Tensor:
         return 1 + (100 * (x[1:] - x[:-1] ** 2) ** 2 + (x[1:] - 1) ** 2).sum()
@@ -84,7 +85,7 @@ def engval1(nodes: int = 1000) -> Problem:
     OUR2-AN-V-0; Toint (1983, FUNDP Namur, report 83/4), problem 31. The minimum, known for 50, 100 and 1000 unknowns,
     is 1108.19471879 for 1000. `nodes` unknowns, at least 2; half-bandwidth 1.
     """
-    _check(nodes)
+    check_size(nodes, 2)
 
     def f(x: Tensor) -> Tensor:
         return ((x[:-1] ** 2 + x[1:] ** 2) ** 2 + 3 - 4 * x[:-1]).sum()
@@ -99,7 +100,7 @@ def liarwhd(nodes: int = 1000) -> Problem:
 
     SUR2-AN-V-0; Li (1990), simplified from NONDIA. `nodes` unknowns, at least 2; a diagonal and a border, x_1.
     """
-    _check(nodes)
+    check_size(nodes, 2)
 
     def f(x: Tensor) -> Tensor:
         return (4 * (x**2 - x[0]) ** 2 + (x - 1) ** 2).sum()
@@ -115,7 +116,7 @@ def broydn3dls(nodes: int = 1000) -> Problem:
     SUR2-AN-V-0; Moré, Garbow & Hillstrom (1981, ACM Trans. Math. Softw. 7:17-41), problem 30. `nodes` unknowns, at
     least 2; half-bandwidth 2.
     """
-    _check(nodes)
+    check_size(nodes, 2)
 
     def f(x: Tensor) -> Tensor:
         padded = torch.nn.functional.pad(x, (1, 1))
@@ -132,7 +133,7 @@ def curly10(nodes: int = 1000) -> Problem:
     q⁴ - 20 q² - 0.1 q, about -100.316290241 n.
     OUR2-AN-V-0. `nodes` unknowns, at least 2; half-bandwidth 10.
     """
-    _check(nodes)
+    check_size(nodes, 2)
 
     def f(x: Tensor) -> Tensor:
         padded = torch.nn.functional.pad(x, (0, 10))
@@ -143,11 +144,6 @@ def curly10(nodes: int = 1000) -> Problem:
     q = 2 * sqrt(10 / 3) * cos(acos(0.00375 * sqrt(0.3)) / 3)
     title = f"CURLY10, quartic of half-bandwidth 10 in {nodes} unknowns"
     return Problem(f, 1e-4 * _ramp(nodes), title=title, optimum=nodes * q * (q * (q**2 - 20) - 0.1))
-
-
-def _check(nodes: int, least: int = 2) -> None:
-    if nodes < least:
-        raise ValueError(f"nodes: expected at least {least}, got {nodes}")
 
 
 def _ramp(n: int) -> Tensor:

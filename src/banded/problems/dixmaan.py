@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from banded.problems.problem import Problem
+from banded.problems.sizes import check_size
 
 EXPONENTS = {"ABCD": (0, 0, 0, 0), "EFGH": (1, 0, 0, 1), "IJKL": (2, 0, 0, 2), "MNOP": (2, 1, 1, 2)}  # k1, k2, k3, k4
 WEIGHTS = ((0, 0.125, 0.125), (0.0625, 0.0625, 0.0625), (0.125, 0.125, 0.125), (0.26, 0.26, 0.26))  # b, g, d
@@ -39,8 +40,7 @@ def dixmaan(nodes: int = 300, kind: str = "A") -> Problem:
     """
     if kind not in MEMBERS:
         raise ValueError(f"kind: expected a letter from A to P, got {kind!r}")
-    if nodes < 3 or nodes % 3:
-        raise ValueError(f"nodes: expected a multiple of 3, at least 3, got {nodes}")
+    check_size(nodes, 3, multiple=3)
     (k1, k2, k3, k4), (b, g, d) = MEMBERS[kind]
     m = nodes // 3
     t = torch.arange(1, nodes + 1, dtype=torch.float64) / nodes

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from banded.problems.problem import Problem
+from banded.problems.sizes import check_size
 
 
 def rosenbrock(nodes: int = 100) -> Problem:
     """`nodes` unknowns, at least 2, from x = 0; half-bandwidth 1."""
-    if nodes < 2:
-        raise ValueError(f"nodes: expected at least 2, got {nodes}")
+    check_size(nodes, 2)
 
     def valley(x: Tensor) -> Tensor:
         return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
