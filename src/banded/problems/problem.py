@@ -25,17 +25,22 @@ class Problem:
         objective: f, as in `minimize`.
         start: x0, as in `minimize`.
         equality: c with c(x) = 0, or None.
+        inequality: g with g(x) >= 0, or None.
+        bounds: the least and the greatest x, each a number, in the form of x0, or
+            None; infinite where there is none, equal where an unknown is fixed.
         bandwidth: half-bandwidth, or None to have it found.
         title: one line.
         columns: x -> named vectors of equal length to save and draw, the first
             of them the axis, such as time; None draws x as it is.
         draw: draws the result into a part of a figure, in place of the series.
-        optimum: the least value of f, where it is known.
+        optimum: the least value of f that is allowed, where it is known.
     """
 
     objective: Callable[[Any], Tensor]
     start: Tree
     equality: Callable[[Any], Tensor] | None = None
+    inequality: Callable[[Any], Tensor] | None = None
+    bounds: tuple[Tree, Tree] | None = None
     bandwidth: int | None = None
     title: str = ""
     columns: Callable[[Any], Mapping[str, Tensor]] | None = None
@@ -44,9 +49,9 @@ class Problem:
 
     def solve(self, **options: Any) -> Result:
         """`minimize` with this problem's arguments; `options` are its others."""
-        result: Result = minimize(
-            self.objective, self.start, equality=self.equality, bandwidth=self.bandwidth, **options
-        )
+        limits: dict[str, Any] = {"equality": self.equality, "inequality": self.inequality, "bounds": self.bounds}
+        given = {name: limit for name, limit in limits.items() if limit is not None}
+        result: Result = minimize(self.objective, self.start, bandwidth=self.bandwidth, **given, **options)
         return result
 
     def series(self, x: Tree) -> dict[str, Tensor]:
