@@ -373,7 +373,8 @@ SECTIONS = {f.__name__: f for f in (problems, cartpole, chain, overhead)}
 
 
 def main() -> None:
-    names = [name for name, make in PROBLEMS.items() if name != "chain" and make(12).equality is None]
+    made = {name: make() for name, make in PROBLEMS.items() if name != "chain"}
+    names = [name for name, one in made.items() if not (one.equality or one.inequality or one.bounds)]
     parser = ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="what to measure")
     parser.add_argument("--sizes", nargs="+", type=int, default=[1_000, 10_000], help="unknowns of the problems")

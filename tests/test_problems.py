@@ -6,7 +6,7 @@ import torch
 
 from banded.problems import PROBLEMS
 
-ANY_SIZE = ("cartpole", "chain", "rosenbrock")  # for the others, see problems/test_cutest.py
+ANY_SIZE = ("cartpole", "chain", "rosenbrock")  # for the others, see problems/
 
 
 @pytest.mark.parametrize("name", ANY_SIZE)
@@ -28,7 +28,9 @@ def test_too_few_nodes(name: str, nodes: int) -> None:
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_every_problem_has_a_default_size(name: str) -> None:
-    assert list(inspect.signature(PROBLEMS[name]).parameters) == ["nodes"]
+    nodes, *others = inspect.signature(PROBLEMS[name]).parameters.values()
+    assert nodes.name == "nodes"
+    assert all(other.default is not other.empty for other in others)
     assert PROBLEMS[name]().start.dtype == torch.float64
 
 

@@ -2,8 +2,20 @@
 
 from collections.abc import Callable
 
+from banded.problems.bounded import chenhark as chenhark
+from banded.problems.bounded import nonscomp as nonscomp
+from banded.problems.bounded import pentdi as pentdi
 from banded.problems.cartpole import cartpole as cartpole
 from banded.problems.chain import chain as chain
+from banded.problems.constrained import liswet1 as liswet1
+from banded.problems.constrained import lukvle8 as lukvle8
+from banded.problems.constrained import lukvli8 as lukvli8
+from banded.problems.control import corkscrw as corkscrw
+from banded.problems.control import dtoc1l as dtoc1l
+from banded.problems.control import dtoc3 as dtoc3
+from banded.problems.control import hager1 as hager1
+from banded.problems.control import hager3 as hager3
+from banded.problems.control import optcntrl as optcntrl
 from banded.problems.cutest import bdqrtic as bdqrtic
 from banded.problems.cutest import broydn3dls as broydn3dls
 from banded.problems.cutest import curly10 as curly10
@@ -14,6 +26,7 @@ from banded.problems.cutest import liarwhd as liarwhd
 from banded.problems.cutest import tridia as tridia
 from banded.problems.dixmaan import FAMILY
 from banded.problems.dixmaan import dixmaan as dixmaan
+from banded.problems.hanging import hanging as hanging
 from banded.problems.problem import Problem as Problem
 from banded.problems.problem import unknowns as unknowns
 from banded.problems.rosenbrock import rosenbrock as rosenbrock
@@ -22,6 +35,7 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
     "cartpole": cartpole,
     "chain": chain,
     "rosenbrock": rosenbrock,
+    "hanging": hanging,
     "bdqrtic": bdqrtic,
     "broydn3dls": broydn3dls,
     "curly10": curly10,
@@ -30,5 +44,17 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
     "genrose": genrose,
     "liarwhd": liarwhd,
     "tridia": tridia,
+    "pentdi": pentdi,
+    "nonscomp": nonscomp,
+    "chenhark": chenhark,
+    "liswet1": liswet1,
+    "lukvle8": lukvle8,
+    "lukvli8": lukvli8,
+    "hager1": hager1,
+    "hager3": hager3,
+    "dtoc3": dtoc3,
+    "dtoc1l": dtoc1l,
+    "corkscrw": corkscrw,
+    "optcntrl": optcntrl,
     **FAMILY,
 }
