@@ -9,6 +9,8 @@ one period of it, closed to a ring, and repeated: the work does not grow with n.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 import numpy as np
 import torch
@@ -66,6 +68,22 @@ def for_direct(structure: Structure, device: torch.device) -> Coloring:
     return _search(structure, plain, _star, device)
 
 
+def for_rows(structure: Structure, apart: Structure, device: torch.device) -> Coloring:
+    """A star colouring of one structure in which neighbours in another, in the same order, have different colours.
+
+    Entries of a matrix whose rows couple only such neighbours are then alone in their row (Coleman & Moré
+    1983, SIAM J. Numer. Anal. 20:187-209): so one set of probes reads a Hessian and a Jacobian.
+    """
+    spacing = max(2 * structure.bandwidth, apart.bandwidth) + 1
+    plain = ring(structure.core, spacing, device) if structure.periodic else comb(structure.core, spacing, device)
+    if plain.count <= 1:
+        return plain
+    rows = apart.bandwidth + 1
+    both = [_graphs(_mask(one, rows), apart) for one in (structure, apart)]
+    every = (_trials(graph, partial(_star, apart=near)) for graph, near in zip(*both, strict=True))
+    return _best(plain, chain.from_iterable(every), structure.core, device)
+
+
 def for_symmetric(structure: Structure, device: torch.device) -> Coloring:
     """Colours that differ among the neighbours before an unknown, and among those behind, itself included.
 
@@ -81,19 +99,34 @@ def _search(structure: Structure, plain: Coloring, color: Greedy, device: torch.
     """The best of the colourings found, or the plain one where none has fewer colours."""
     if structure.mask is None or plain.count <= 2:
         return plain
-    mask = structure.mask.cpu().numpy()
-    width, regular = node_width(mask, structure.width)
-    if not regular and structure.core <= LARGE and not structure.periodic:
-        graphs: Iterable[Graph] = [_graph(mask, structure.core)]
-    else:
-        folded = fold(mask, width)
-        graphs = [_ring_graph(folded, length) for length in _lengths(structure, width)]
-    every = (colors[: structure.core] for graph in graphs for colors in _trials(graph, color))
-    best = min(every, key=lambda colors: len(set(colors)), default=[])
+    graphs = _graphs(structure.mask.cpu().numpy(), structure)
+    return _best(plain, chain.from_iterable(_trials(graph, color) for graph in graphs), structure.core, device)
+
+
+def _best(plain: Coloring, every: Iterable[list[int]], m: int, device: torch.device) -> Coloring:
+    """The colouring with the fewest colours, repeated along the chain, or the plain one where none has fewer."""
+    best = min((colors[:m] for colors in every), key=lambda colors: len(set(colors)), default=[])
     used, table = torch.unique(torch.tensor(best, dtype=torch.long, device=device), return_inverse=True)
     if not best or len(used) >= plain.count:
         return plain
-    return Coloring(table.repeat(-(-structure.core // len(table)))[: structure.core], len(used), plain=False)
+    return Coloring(table.repeat(-(-m // len(table)))[:m], len(used), plain=False)
+
+
+def _graphs(mask: np.ndarray, structure: Structure) -> list[Graph]:
+    """The graph of a mask `(rows, m)`, or those of its period closed to rings, as the mask of the structure asks for."""
+    width, regular = node_width(_mask(structure, structure.bandwidth + 1), structure.width)
+    if not regular and structure.core <= LARGE and not structure.periodic:
+        return [_graph(mask, structure.core)]
+    folded = fold(mask, width)
+    return [_ring_graph(folded, length) for length in _lengths(structure, width)]
+
+
+def _mask(structure: Structure, rows: int) -> np.ndarray:
+    """`(rows, m)`: where a structure has entries, no more than so many below the diagonal."""
+    have = structure.bandwidth + 1
+    mask = np.zeros((rows, structure.core), dtype=bool)
+    mask[:have] = True if structure.mask is None else structure.mask.cpu().numpy()
+    return mask
 
 
 def _lengths(structure: Structure, width: int) -> list[int]:
@@ -124,16 +157,16 @@ def _trials(graph: Graph, color: Greedy) -> Iterable[list[int]]:
         yield color(graph, order)
 
 
-def _star(graph: Graph, order: Sequence[int]) -> list[int]:
-    """Greedy star colouring: no path of four vertices has two colours (Gebremedhin et al. 2005, algorithm 4.1)."""
-    neighbors: list[set[int]] = [set() for _ in graph]
-    for j, behind in enumerate(graph):
-        for i in behind:
-            neighbors[i].add(j)
-            neighbors[j].add(i)
+def _star(graph: Graph, order: Sequence[int], apart: Graph | None = None) -> list[int]:
+    """Greedy star colouring: no path of four vertices has two colours (Gebremedhin et al. 2005, algorithm 4.1).
+
+    Neighbours in the graph `apart` have different colours, too.
+    """
+    neighbors = _neighbors(graph)
+    near_rows = neighbors if apart is None else _neighbors(apart)
     colors = [-1] * len(graph)
     for v in order:
-        forbidden = {colors[w] for w in neighbors[v]}
+        forbidden = {colors[w] for w in neighbors[v] | near_rows[v]}
         near = [colors[w] for w in neighbors[v]]
         for w in neighbors[v]:
             for x in neighbors[w]:
@@ -144,6 +177,15 @@ def _star(graph: Graph, order: Sequence[int]) -> list[int]:
                     forbidden.add(colors[x])
         colors[v] = _first_free(forbidden)
     return colors
+
+
+def _neighbors(graph: Graph) -> list[set[int]]:
+    neighbors: list[set[int]] = [set() for _ in graph]
+    for j, behind in enumerate(graph):
+        for i in behind:
+            neighbors[i].add(j)
+            neighbors[j].add(i)
+    return neighbors
 
 
 def _two_sided(graph: Graph, order: Sequence[int]) -> list[int]:

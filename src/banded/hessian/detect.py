@@ -77,7 +77,7 @@ def _band(
         wider = min(max(1, 2 * structure.bandwidth), structure.core - 1)
         if wider > structure.bandwidth and _fits(structure, wider) and witness.is_doubtful(H):
             H = read_directly(replace(structure, bandwidth=wider), products, point)  # what noise may hide
-        seen.append(_significant(witness, H, structure))
+        seen.append(significant(witness, H, structure))
     masks = np.zeros((len(seen), max(map(len, seen)), structure.core), dtype=bool)
     for padded, one in zip(masks, seen, strict=True):
         padded[: len(one)] = one
@@ -160,7 +160,7 @@ def _any_order(products: Products, points: list[Tensor], start: Structure, group
     )
 
 
-def _significant(witness: Witness, H: Symmetric, structure: Structure) -> np.ndarray:
+def significant(witness: Witness, H: Symmetric, structure: Structure) -> np.ndarray:
     """`(rows, m)`: the cells of the band that the witness would miss; only doubtful ones are held against the noise."""
     eps = torch.finfo(H.dtype).eps
     quiet = torch.zeros_like(witness.x)

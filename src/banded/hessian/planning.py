@@ -3,32 +3,30 @@
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from banded.checks import check_bandwidth, check_curvature, check_finite, check_function, check_whole
+from banded.checks import check_bandwidth, check_function, check_whole
 from banded.compiling import outside_graphs
 from banded.errors import BandwidthError, RecoveryError
-from banded.hessian.data import AnyFunction, data_of, of_problem, of_vector
-from banded.hessian.detect import detect, read_directly
+from banded.hessian.data import of_vector
+from banded.hessian.detect import read_directly
 from banded.hessian.engine import choose, eager_engine
 from banded.hessian.extraction import AGREEMENT, METHODS, Extraction, extraction
-from banded.hessian.layout import Layout, Tree, layout
+from banded.hessian.layout import Tree, layout
 from banded.hessian.plan import Plan
-from banded.hessian.probes import gaussian
-from banded.hessian.products import Engine, OfLeaves, loop, over_batch
+from banded.hessian.products import OfLeaves
 from banded.hessian.structure import Structure
 from banded.hessian.substitute import Substitution
-from banded.hessian.verify import Products, Witness
+from banded.hessian.survey import Origin, check_repeatable, each_problem, products_of, same_order, structure_of, survey
+from banded.hessian.verify import Witness
 from banded.matrix import Symmetric
 
 SMALL = 64  # unknowns up to which a full matrix is nothing to warn of
 MEMORY = 2**29  # bytes
-PROBLEMS = 6  # of a batch that are looked at to find their structure
-MANY = 32  # problems, above which they are no longer all evaluated one by one
 UNEVEN = 16  # spread of the diagonal from which probes are scaled at once, which later costs products
 
 
@@ -116,14 +114,6 @@ def hessian(
     return _settled(made, witness)[1] if check else made.evaluate(made.x)[2]
 
 
-@dataclass(frozen=True)
-class _Origin:
-    """What the plainest engine says at the point where a plan is made."""
-
-    witness: Witness
-    value: Tensor
-
-
 def _make(
     f: Callable[..., Tensor],
     x: Tree,
@@ -136,7 +126,7 @@ def _make(
     batch_dims: int,
     memory: int,
     residuals: bool,
-) -> tuple[Plan, _Origin]:
+) -> tuple[Plan, Origin]:
     check_function("f", f)
     f = getattr(f, "_torchdynamo_orig_callable", f)  # a function compiled by itself cannot be differentiated twice
     memory = check_whole("memory", memory)
@@ -155,11 +145,11 @@ def _make(
     with torch.inference_mode(False):
         point = where.flatten(x).detach().clone()
     function = f if isinstance(f, OfLeaves) else of_vector(f, where, args, residuals)
-    origin = _testify(function, point, where)
+    origin = survey(function, point, where)
     eager = functools.cache(functools.partial(eager_engine, function, point, memory))  # tried only where it is needed
     if bandwidth is None:
-        every = _products(lambda x, probes: eager().run(x, probes))
-        structure = _detect(_each(function, point, memory, every), every, origin.witness, where)
+        every = products_of(lambda x, probes: eager().run(x, probes))
+        structure = structure_of(each_problem(function, point, memory, every), every, origin.witness, where)
         _warn_if_full(structure)
     else:
         order = where.by_node()
@@ -168,103 +158,6 @@ def _make(
     probes = read.probes(point)
     choice = choose(function, point, probes, memory, compile, eager)
     return Plan(f, where, residuals, function, read, choice, compile, method == "auto", memory, point, probes), origin
-
-
-def _each(f: AnyFunction, point: Tensor, memory: int, every: Products) -> Callable[[int], Products]:
-    """The products of one problem by its number."""
-    if point.ndim == 1:
-        return lambda number: every
-    problems = point.reshape(-1, point.shape[-1])
-    if data_of(f) is None:
-        one = _products(eager_engine(f, problems[0], memory).run)
-        return lambda number: one
-    return lambda number: _products(eager_engine(of_problem(f, number), problems[number], memory).run)
-
-
-def _testify(f: AnyFunction, point: Tensor, where: Layout) -> _Origin:
-    """H v by the plainest engine, at the point where a plan is made; checks on the way what f returns."""
-    run = _plainest(f, point)
-    v = gaussian(point.shape[-1], point, torch.Generator().manual_seed(1))
-    value, gradient, products = run(point, v[None])
-    for number, (one, slope) in enumerate(zip(value.reshape(-1), gradient.reshape(-1, point.shape[-1]), strict=True)):
-        problem = number if point.ndim > 1 else None
-        check_finite(one, slope.reshape(where.shapes[0]) if where.is_tensor else slope, problem)
-    product = products[..., 0, :]
-    check_curvature(product.reshape(-1, point.shape[-1])[0] if point.ndim == 1 else product.reshape(-1))
-    return _Origin(Witness(_products(run), point, v, product), value)
-
-
-def _plainest(f: AnyFunction, point: Tensor) -> Engine:
-    """One product and one problem after the other; of a large batch at once, where a few problems vouch for that."""
-    plain = loop(over_batch(f, point.ndim - 1, vectorised=False))
-    if point.ndim != 2 or len(point) <= MANY:
-        return plain
-    together = loop(over_batch(f, 1, vectorised=True))
-    v = gaussian(point.shape[-1], point, torch.Generator().manual_seed(4))[None]
-    few = torch.arange(0, len(point), len(point) // PROBLEMS)[:PROBLEMS]
-    try:
-        products = together(point, v)[2][few, 0]
-    except RuntimeError:
-        return plain
-    for number, product in zip(few.tolist(), products, strict=True):
-        expected = loop(over_batch(of_problem(f, number), 0, vectorised=False))(point[number], v)[2][0]
-        tolerance = torch.finfo(point.dtype).eps ** (2 / 3) * float(expected.abs().max())
-        if not bool(((product - expected).abs() <= tolerance).all()):
-            return plain
-    return together
-
-
-def _detect(each: Callable[[int], Products], every: Products, witness: Witness, where: Layout) -> Structure:
-    """The structure, of a batch from a few of its problems, and from others that it turns out not to hold.
-
-    Args:
-        each: products of one problem, by its number; with data, they are another function for each.
-        every: of all of them.
-        witness: of all of them.
-        where: their layout.
-    """
-    problems = witness.x.reshape(-1, where.n)
-    last = len(problems) - 1
-    chosen = sorted({0, last // 3, 2 * last // 3, last})
-    try:
-        while True:
-            structure = _structure(each, problems, chosen, where)
-            odd = witness.odd(read_directly(structure, every, witness.x)) if len(chosen) <= last else None
-            if odd is None or odd in chosen or len(chosen) == PROBLEMS:
-                return structure
-            chosen.append(odd)
-    except (BandwidthError, RecoveryError):
-        _check_repeatable(witness)
-        raise
-
-
-def _structure(each: Callable[[int], Products], problems: Tensor, chosen: list[int], where: Layout) -> Structure:
-    """That of some problems: together where they are one function, else the widest, with no zeros inside."""
-    if each(chosen[0]) is each(chosen[-1]):
-        points = [problems[i] for i in chosen]
-        return detect(each(chosen[0]), points, where, torch.Generator().manual_seed(0))
-    found = [detect(each(i), [problems[i]], where, torch.Generator().manual_seed(0)) for i in chosen]
-    widest = max(found, key=lambda one: (one.border, one.periodic, one.bandwidth))
-    if all(
-        one.mask is None or (one.mask.shape == widest.mask.shape and bool((one.mask == widest.mask).all()))
-        for one in found
-        if widest.mask is not None
-    ) and all(_same_order(one, widest) and one.bandwidth == widest.bandwidth for one in found):
-        return widest
-    return replace(widest, mask=None)
-
-
-def _products(run: Engine) -> Products:
-    return lambda point, probes: run(point, probes)[2]
-
-
-def _check_repeatable(witness: Witness) -> None:
-    """Asked only where something is amiss."""
-    if not witness.repeatable:
-        raise RecoveryError(
-            "f: expected the same derivatives at the same x, got a Hessian that changes from one evaluation to the "
-            "next; keep random numbers (dropout, noise) and state outside f, fixed while it is solved"
-        )
 
 
 def _warn_if_full(structure: Structure) -> None:
@@ -279,7 +172,7 @@ def _warn_if_full(structure: Structure) -> None:
         )
 
 
-def _settled(made: Plan, origin: _Origin) -> tuple[Plan, Symmetric]:
+def _settled(made: Plan, origin: Origin) -> tuple[Plan, Symmetric]:
     """The plan and the Hessian where it was made, by another recovery where that explains the witness better."""
     read, witness = made.extraction, origin.witness
     value, _, products = made.choice.run(made.x, made.probes)
@@ -315,7 +208,7 @@ def _others(made: Plan, read: Extraction, H: Symmetric) -> Iterator[Extraction |
         yield read.directly()
 
 
-def _check_value(value: Tensor, origin: _Origin) -> None:
+def _check_value(value: Tensor, origin: Origin) -> None:
     """The value must come out the same again; derivatives are looked at where they do not fit."""
     apart = (value - origin.value).abs()
     if bool((apart > torch.finfo(value.dtype).eps ** 0.5 * (1 + origin.value.abs())).any()):
@@ -331,26 +224,21 @@ def _check_band(made: Plan, witness: Witness, H: Symmetric) -> None:
     leak = witness.leak(H)
     if not leak:
         return
-    _check_repeatable(witness)
+    check_repeatable(witness)
     have = made.extraction.structure
     plain = read_directly(replace(have, mask=None), witness.products, witness.x)
     if not witness.leak(plain):  # wide enough, then
         _check_recovery(made, witness, H, plain)
         return
-    each = _each(made.of_vector, made.x, made.memory, witness.products)
-    needed = _detect(each, witness.products, witness, made.layout)
+    each = each_problem(made.of_vector, made.x, made.memory, witness.products)
+    needed = structure_of(each, witness.products, witness, made.layout)
     raise BandwidthError(
         f"bandwidth: expected H[i, j] = 0 for |i - j| > {made.bandwidth}, found a leak of {leak:.3g} "
         f"outside that band; {_way_out(have, needed, batch=made.x.ndim > 1)}",
         leak=leak,
         bandwidth=made.bandwidth,
-        needed=needed.bandwidth if _same_order(have, needed) and _is_wider(needed, have) else None,
+        needed=needed.bandwidth if same_order(have, needed) and _is_wider(needed, have) else None,
     )
-
-
-def _same_order(one: Structure, other: Structure) -> bool:
-    cpu = torch.device("cpu")
-    return torch.equal(one.numbers(cpu), other.numbers(cpu))
 
 
 def _is_wider(needed: Structure, have: Structure) -> bool:
@@ -358,9 +246,9 @@ def _is_wider(needed: Structure, have: Structure) -> bool:
 
 
 def _way_out(have: Structure, needed: Structure, *, batch: bool) -> str:
-    if _is_wider(needed, have) and (needed.border or _same_order(have, needed)):
+    if _is_wider(needed, have) and (needed.border or same_order(have, needed)):
         return f"pass bandwidth={needed.bandwidth}{_besides(needed)}, or leave it out"
-    if not _same_order(have, needed):
+    if not same_order(have, needed):
         return f"leave it out: in another order of the unknowns, half-bandwidth {needed.bandwidth} does"
     if batch:
         return "some problems of the batch couple unknowns that others do not; pass a bandwidth that holds for all"
