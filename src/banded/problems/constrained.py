@@ -56,8 +56,8 @@ def lukvle8(nodes: int = 100, scaled: bool = True) -> Problem:
           + 10 (p³ + q³ + 1 - l3)²
         c_k = 2 x_{k+1} - x_k - x_{k+2} + (h²/2) (x_{k+1} + h (k+1) + 1)² = 0,  k = 1..n-2.
 
-    The boundary values are missing, so two degrees of freedom are left. There are several minima; that to which the
-    start leads is known for 100 and 1000 unknowns.
+    The boundary values are missing, so two degrees of freedom are left. There are several minima; the one given for
+    100 and 1000 unknowns is that which an interior point method reaches from the start. Others may reach another.
 
     c is of the order of h², and a tolerance on c is one on c / h²: if |c| <= 1e-7 is allowed, the minimum for 1000
     unknowns falls from 82605 to 82597. Hence it is c / h² that is to be zero, unless `scaled` is false.
@@ -77,7 +77,8 @@ def lukvle8(nodes: int = 100, scaled: bool = True) -> Problem:
 def lukvli8(nodes: int = 100, scaled: bool = True) -> Problem:
     """LUKVLI8: LUKVLE8 with c <= 0, that is, with the inequality -c >= 0.
 
-    There are many minima; that to which the start leads is known for 100 unknowns. For 1000 it leads to a poor one.
+    There are many minima; the one given for 100 unknowns is that which an interior point method reaches from the
+    start. For 1000 it ends in a poor one.
     OOR2-AY-V-V. The arguments are those of `lukvle8`.
     """
     check_size(nodes, 5, multiple=5)
