@@ -247,6 +247,11 @@ def test_functions_of_trees_are_functions_of_vectors() -> None:
     assert flat(f, layout(torch.zeros(3), None, 0)) is f
 
 
+def test_numbers_have_no_time_but_beside_others() -> None:
+    assert layout({"a": X, "b": X[1]}, None, 0).border == (6,)
+    assert layout({"a": X[0], "b": X[1]}, None, 0).border == ()
+
+
 X = torch.zeros(6)
 
 
@@ -254,7 +259,8 @@ X = torch.zeros(6)
     ("tree", "error", "words"),
     [
         (None, TypeError, "x: expected a tensor, got NoneType"),
-        ([1.0], TypeError, r"x\.0: expected a tensor, got float"),
+        ([1.0], TypeError, r"x: expected a tensor, .* got a list of numbers; torch\.tensor\(x, dtype"),
+        ([X, 1.0], TypeError, r"x\.1: expected a tensor, got float"),
         ({"a": None}, TypeError, r"x\.a: expected a tensor, got NoneType"),
         ({"a": X, "b": X.long()}, TypeError, r"x\.b: expected dtype float32 or float64, got int64; pass x\.b\.double"),
         ({"a": X.to(torch.complex64)}, TypeError, r"x\.a: .* got complex64; torch\.view_as_real"),
@@ -266,7 +272,6 @@ X = torch.zeros(6)
         ({"a": X, "b": X.to("meta")}, ValueError, r"x\.b: .* got torch\.float32 on meta; convert"),
         ({"a": X, "b": X[:4]}, ValueError, r"x\.b: expected a first dimension of 6 or 5, .* x\.a, .*border=\['b'\]"),
         ({"a": X[:4], "c": {"d": X}}, ValueError, r"x\.a: expected a first dimension of 6 or 5, the time of x\.c\.d"),
-        ({"a": X[0], "b": X[1]}, ValueError, "border: expected unknowns that are left for the chain"),
     ],
 )
 def test_bad_unknowns(tree: Any, error: type[Exception], words: str) -> None:

@@ -144,3 +144,12 @@ def test_loops_and_borders_and_shuffled_unknowns_reach_the_minimum() -> None:
     assert result.status is Status.CONVERGED
     assert float(torch.func.grad(f)(result.x).abs().max()) <= 1e-8
     assert result.iterations < 20
+
+
+@pytest.mark.parametrize("batch_dims", [0, 1])
+def test_numbers_alone_are_a_chain(batch_dims: int) -> None:
+    shape = (4,) * batch_dims
+    x = {"a": torch.zeros(shape, dtype=torch.float64), "b": torch.ones(shape, dtype=torch.float64)}
+    result: Any = banded.minimize(lambda x: (x["a"] - x["b"]).cosh() + (x["b"] - 2) ** 2, x, batch_dims=batch_dims)
+    for name in ("a", "b"):
+        torch.testing.assert_close(result.x[name], torch.full(shape, 2.0, dtype=torch.float64))

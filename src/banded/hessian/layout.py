@@ -4,6 +4,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from numbers import Real
 from typing import Any, TypeVar
 
 import torch
@@ -165,6 +166,7 @@ def layout(tree: Tree, border: Sequence[str | int] | None, batch_dims: int) -> L
         raise ValueError("x: expected at least one tensor of unknowns, got an empty pytree")
     names = tuple(_name(path) for path, _ in paths)
     leaves = [leaf for _, leaf in paths]
+    _check_leaves(tree, leaves, batch_dims)
     for name, leaf in zip(names, leaves, strict=True):
         label = _label(name)
         check_unknowns(leaf, label)
@@ -183,6 +185,20 @@ def layout(tree: Tree, border: Sequence[str | int] | None, batch_dims: int) -> L
     made = Layout(spec, names, shapes, leaves[0].shape[:batch_dims], leaves[0].dtype, leaves[0].device, numbers)
     _check_time(made)
     return made
+
+
+def _check_leaves(tree: Tree, leaves: Sequence[Any], batch_dims: int) -> None:
+    """What is so common that it has a text of its own."""
+    if isinstance(tree, list | tuple) and all(isinstance(leaf, Real) for leaf in leaves):
+        raise TypeError(
+            f"x: expected a tensor, or a pytree of tensors, got a {type(tree).__name__} of numbers; "
+            "torch.tensor(x, dtype=torch.float64) makes a tensor"
+        )
+    if isinstance(leaves[0], Tensor) and 0 in leaves[0].shape[:batch_dims]:
+        raise ValueError(
+            f"x: expected one problem or more, got batch dimensions {tuple(leaves[0].shape[:batch_dims])}; "
+            "where there may be none, ask before the call"
+        )
 
 
 def flat(f: Callable[[Any], Value], where: Layout) -> Callable[[Tensor], Value]:
@@ -213,7 +229,7 @@ def _border(
     for name, shape in zip(names, shapes, strict=True):
         named = [one for one in wanted if name == str(one) or name.startswith(f"{one}.")]
         matched.update(named)
-        if named or (not shape and len(shapes) > 1):  # a number has no time: it can only be global
+        if named or (not shape and any(shapes)):  # a number has no time: beside what has one, it can only be global
             found += range(start, start + prod(shape))
         start += prod(shape)
     missing = [one for one in wanted if one not in matched]
