@@ -134,3 +134,17 @@ def newton_minimum(f: Callable[[Tensor], Tensor], x: Tensor, steps: int = 50) ->
     for _ in range(steps):
         x = x - torch.linalg.solve(torch.func.hessian(f)(x), torch.func.grad(f)(x))
     return x
+
+
+def failing(f: Callable[[Tensor], Tensor], calls: int) -> Callable[[Tensor], Tensor]:
+    """`f`, which raises an error of its user's after so many calls."""
+    count = 0
+
+    def counted(x: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        if count > calls:
+            raise RuntimeError("mine")
+        return f(x)
+
+    return counted

@@ -20,6 +20,11 @@ def along_the_way(x: Tensor) -> Tensor:
     return pull + (x[0] * x[-1] / 200 - 100).relu().square()
 
 
+def hidden(x: Tensor) -> Tensor:
+    """The Rosenbrock function couples nothing at 0, nor around it, where x counts in other units."""
+    return rosenbrock(1e-12 * x)
+
+
 def dense_minimum(f: Any, x: Tensor) -> Tensor:
     """Newton on the dense Hessian, from close by."""
     for _ in range(50):
@@ -113,3 +118,73 @@ def test_a_plan_of_a_batch_solves_batches_like_its_own() -> None:
     torch.testing.assert_close(results.x, torch.ones_like(start))
     with pytest.raises(ValueError, match=r"expected \(3, 9\)"):
         banded.minimize(plan, torch.zeros(9, dtype=torch.float64)[None])
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_a_band_that_hides_at_the_start_is_doubted_on_a_long_way(scale: float) -> None:
+    x = torch.zeros(5, dtype=torch.float32)
+
+    def f(x: Tensor) -> Tensor:
+        return rosenbrock(scale * x)
+
+    result = banded.minimize(f, x)
+    assert result.status is Status.CONVERGED
+    assert result.iterations < 150
+    torch.testing.assert_close(scale * result.x, torch.ones(5))
+    results = banded.minimize(f, x.repeat(3, 1), batch_dims=1)
+    assert [one.iterations for one in results] == [result.iterations] * 3
+    assert set(results.status) == {Status.CONVERGED}
+    assert banded.minimize(f, x, bandwidth=0).status is Status.MAX_ITERATIONS  # as it was wanted
+
+
+@pytest.mark.parametrize("batch_dims", [0, 1])
+@pytest.mark.parametrize("most", [50, 100, 101, 105])
+def test_steps_with_all_plans_count_towards_the_limit(most: int, batch_dims: int) -> None:
+    """There is another plan after 100 of them."""
+    start = torch.zeros((3,) * batch_dims + (5,), dtype=torch.float64)
+    result: Any = banded.minimize(hidden, start, batch_dims=batch_dims, max_iterations=most)
+    for one in result if batch_dims else [result]:
+        assert one.iterations == most
+        assert one.status is Status.MAX_ITERATIONS
+        assert one.value == pytest.approx(float(hidden(one.x)), rel=1e-12)
+        assert one.value == min(record.value for record in one.history)
+
+
+@pytest.mark.parametrize("batch_dims", [0, 1])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_no_end_anywhere_loses_the_best_point_over_all_plans(error: type[BaseException], batch_dims: int) -> None:
+    """By a search whose steps may lead upwards; and while the second plan is made."""
+    calls, when = 0, 10**9
+    start = torch.zeros(N, dtype=torch.float64)
+    options: Any = {"batch_dims": batch_dims, "globalisation": banded.LineSearch(memory=5)}
+
+    def f(x: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == when:
+            raise error
+        return along_the_way(x)
+
+    def best(when_: int) -> Any:
+        nonlocal calls, when
+        calls, when = 0, when_
+        try:
+            found: Any = banded.minimize(f, start.repeat(1, 1) if batch_dims else start, **options)
+        except RuntimeError as caught:
+            found = caught.result  # type: ignore[attr-defined]
+        return found[0] if batch_dims else found
+
+    whole = best(10**9)
+    total, lowest = calls, float("inf")
+    for stop in range(total, total // 2, -max(1, total // 12)):
+        one = best(stop)
+        assert one.value == pytest.approx(float(along_the_way(one.x)), rel=1e-12)
+        assert one.value == pytest.approx(min(record.value for record in one.history), rel=1e-12)
+        lowest = min(lowest, one.value)
+    assert lowest == pytest.approx(whole.value, rel=1e-3)
+
+
+def test_a_given_plan_is_not_doubted() -> None:
+    far = torch.zeros(5, dtype=torch.float64)
+    plan = banded.plan(hidden, far)
+    assert banded.minimize(plan, far, max_iterations=200).status is Status.MAX_ITERATIONS

@@ -359,6 +359,25 @@ def test_bad_closures() -> None:
     assert torch.equal(x.detach(), torch.zeros(4).double())
 
 
+def test_errors_speak_of_parameters_and_closures() -> None:
+    def zeros(dtype: torch.dtype) -> Tensor:
+        return torch.zeros(3, dtype=dtype, requires_grad=True)
+
+    with pytest.raises(ValueError, match=r"^params\[1\]: expected torch.float64 .* params\[0\], got torch.float32"):
+        banded.Newton([zeros(torch.float64), zeros(torch.float32)])
+    with pytest.raises(TypeError, match=r"^params\[0\]: expected dtype float32 or float64, got float16"):
+        banded.Newton([zeros(torch.float16)])
+    x = parameter(4)
+    for closure, text in (
+        (lambda: x**2, "expected a scalar"),
+        (lambda: (x - 1).log().sum(), "expected a finite value"),
+        (lambda: x.detach().sum(), "expected a value that depends on x.*; let it use the parameters"),
+        (lambda: x.sum(), "expected a function with second derivatives"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=f"^closure: {text}"):
+            banded.Newton([x]).step(closure)
+
+
 def test_a_closure_may_call_autograd_itself() -> None:
     x = parameter(4)
     optimizer = banded.Newton([x])

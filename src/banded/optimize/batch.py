@@ -17,7 +17,7 @@ from banded.hessian import Plan
 from banded.matrix import Symmetric
 from banded.optimize.dialogue import Crowd, OfPlan
 from banded.optimize.implicit import attach
-from banded.optimize.limits import Limits, is_true
+from banded.optimize.limits import LONG, Limits, is_true
 from banded.optimize.newton import Globalisation, Iterate, Newton
 from banded.optimize.recorder import History, console
 from banded.optimize.result import Result, Results, Status, keep
@@ -36,6 +36,9 @@ class Batch:
         limits: for each.
         progress: as in `minimize`.
         callback: called with all points and their records; ends all where it returns True.
+        begun: when, by `time.perf_counter`, before the plan was made.
+        before: the steps that each has behind it, which count.
+        doubted: the plan was found, and is doubted where the way is long.
 
     Raises:
         NonFiniteError: if f or its gradient is not finite at a start.
@@ -49,9 +52,14 @@ class Batch:
         limits: Limits,
         progress: bool | None,
         callback: Callback | None,
+        *,
+        begun: float,
+        before: Sequence[int],
+        doubted: bool,
     ) -> None:
-        self._begun = time.perf_counter()
+        self._begun, self._planned = begun, time.perf_counter() - begun
         self._plan, self._limits, self._callback = plan, limits, callback
+        self._before, self._doubted = before, doubted
         self._console = console(progress)
         self._workspace = Workspace.at(OfPlan(plan), x)
         self._histories = [History() for _ in range(len(x))]
@@ -85,7 +93,8 @@ class Batch:
 
     def _results(self, x: Tensor) -> Results:
         seconds = time.perf_counter() - self._begun
-        profile = {**self._workspace.seconds, "the rest": seconds - sum(self._workspace.seconds.values())}
+        profile = {"plan": self._planned, **self._workspace.seconds}
+        profile["the rest"] = seconds - sum(profile.values())
         one = replace(self._plan.layout, batch=torch.Size())
         results = []
         for point, status, history in zip(x, self._status, self._histories, strict=True):
@@ -127,7 +136,9 @@ class Batch:
         for place in live:
             number, history = numbers[place], self._histories[numbers[place]]
             history.add(iterates[place], now)
-            self._status[number] = iterates[place].status or self._limits.reached(history.steps, self._plan.n, now)
+            limit = self._limits.reached(self._steps(number), self._plan.n, now)
+            self._status[number] = iterates[place].status or limit
+        self._doubt(numbers, rows)
         better = [place for place in live if self._counts(numbers[place])]
         self._x[self._index(numbers, better)] = self._workspace.here.x[self._index(rows, better)]
         if live:
@@ -157,6 +168,24 @@ class Batch:
             self._plan.select(None)  # should it be called
             if is_true(self._callback(self._plan.unflatten(self._x.clone()), records)):
                 self._leave(Status.STOPPED)
+
+    def _steps(self, number: int) -> int:
+        """Of a problem, with those before."""
+        return self._before[number] + self._histories[number].steps
+
+    def _doubt(self, numbers: Sequence[int], rows: Sequence[int]) -> None:
+        """After many steps, whether f couples unknowns that it did not at the start; those where it does end here."""
+        due = [
+            place
+            for place, number in enumerate(numbers)
+            if self._doubted and self._status[number] is None and self._steps(number) in LONG
+        ]
+        if due:
+            self._plan.select(self._index(numbers, due))
+            here = self._workspace.here.take(self._index(rows, due))
+            for place, leak in zip(due, self._plan.leaks(here.x, here.H).tolist(), strict=True):
+                if leak:
+                    self._status[numbers[place]] = Status.BANDWIDTH
 
     def _leave(self, status: Status) -> None:
         """All that go on end where they are."""

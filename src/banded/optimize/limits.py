@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +13,22 @@ from torch import Tensor
 
 from banded.optimize.result import Status
 
+LONG = (100, 1000)  # steps after which a band that was found is doubted: with a wrong one, there is little progress
+
 
 def is_true(answer: object) -> bool:
     """Whether a callback answered True, of Python, NumPy or PyTorch: anything else it may have returned by chance."""
     if isinstance(answer, Tensor):
         return answer.dtype == torch.bool and answer.numel() == 1 and bool(answer)
     return isinstance(answer, bool | np.bool_) and bool(answer)
+
+
+def _check(name: str, limit: Any, kind: type, wanted: str) -> None:
+    is_number: bool = isinstance(limit, kind) and not isinstance(limit, bool)
+    if not is_number:
+        raise TypeError(f"{name}: expected {wanted}, got {limit!r}")
+    if not limit >= 0:
+        raise ValueError(f"{name}: expected {wanted}, got {limit!r}")
 
 
 @dataclass(frozen=True)
@@ -41,35 +52,19 @@ class Limits:
     graph: bool = False
 
     def __post_init__(self) -> None:
-        steps = 0 if self.max_iterations is None else self.max_iterations
-        if not isinstance(self.tolerance, Real) or not isinstance(steps, Integral):
-            raise TypeError(
-                "expected a number as tolerance and a whole number as max_iterations, "
-                f"got {self.tolerance!r} and {self.max_iterations!r}"
-            )
-        if not self.tolerance >= 0:
-            raise ValueError(f"tolerance: expected a number >= 0, got {self.tolerance!r}")
-        if isinstance(self.max_iterations, bool) or isinstance(self.tolerance, bool):
-            raise TypeError(f"expected numbers, got {self.tolerance!r} and {self.max_iterations!r}")
-        if steps < 0:
-            raise ValueError(f"max_iterations: expected a whole number >= 0, got {self.max_iterations!r}")
-        if self.max_seconds is not None and not (isinstance(self.max_seconds, Real) and self.max_seconds >= 0):
-            raise ValueError(f"max_seconds: expected a number of seconds >= 0, or None, got {self.max_seconds!r}")
+        _check("tolerance", self.tolerance, Real, "a number >= 0, such as 1e-8")
+        if self.max_iterations is not None:
+            _check("max_iterations", self.max_iterations, Integral, "a whole number >= 0, or None")
+        if self.max_seconds is not None:
+            _check("max_seconds", self.max_seconds, Real, "a number of seconds >= 0, or None")
 
-    def after(self, steps: int, n: int, seconds: float) -> Limits:
+    def after(self, seconds: float) -> Limits:
         """What is left of them."""
-        most = self._most(n)
-        return replace(
-            self,
-            max_iterations=max(0, most - steps),
-            max_seconds=None if self.max_seconds is None else max(0.0, self.max_seconds - seconds),
-        )
-
-    def _most(self, n: int) -> int:
-        return max(3000, 3 * n) if self.max_iterations is None else self.max_iterations
+        left = None if self.max_seconds is None else max(0.0, self.max_seconds - seconds)
+        return replace(self, max_seconds=left)
 
     def reached(self, steps: int, n: int, seconds: float) -> Status | None:
         """Which of them is, by a problem of `n` unknowns."""
-        if steps >= self._most(n):
+        if steps >= (max(3000, 3 * n) if self.max_iterations is None else self.max_iterations):
             return Status.MAX_ITERATIONS
         return Status.MAX_SECONDS if seconds >= (math.inf if self.max_seconds is None else self.max_seconds) else None

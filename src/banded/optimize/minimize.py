@@ -22,7 +22,7 @@ from banded.optimize.line_search import LineSearch
 from banded.optimize.multipliers import AugmentedLagrangian, rounds
 from banded.optimize.newton import Globalisation
 from banded.optimize.recorder import Recorder, State
-from banded.optimize.result import Result, Results, Status
+from banded.optimize.result import Result, Results, Status, keep
 from banded.optimize.settings import globalisation_of
 from banded.optimize.single import PLANS, Single, Steps
 
@@ -180,6 +180,12 @@ def least_squares(
     Returns:
         As `minimize`; `value` is ½ Σ r².
     """
+    check_function("r", r)
+    names = sorted({*Options.__annotations__} - {"residuals", "equality"})
+    unknown = sorted(set(options) - Options.__annotations__.keys())
+    if unknown or not options.get("residuals", True):
+        wrong = unknown[0] if unknown else "residuals=False"
+        raise TypeError(f"least_squares: expected options among {', '.join(names)}, got {wrong}; it minimises ½ Σ r²")
     options["residuals"] = True
     return minimize(r, x0, batch_dims=batch_dims, **options)
 
@@ -196,6 +202,7 @@ def _many(
     progress: bool | None,
     callback: Callable[[Any, Any], object] | None,
 ) -> Results:
+    begun = time.perf_counter()
     if equality is not None:
         raise ValueError("equality: expected None with batch dimensions; problems with constraints go one by one")
     if isinstance(f, Plan) and dims > 1:
@@ -207,27 +214,54 @@ def _many(
             "unknown in each problem"
         )
     check_data(args, where.batch)
-    begun = time.perf_counter()
     starts = flattened(x0, dims)
     data = flattened(tuple(args), dims)
+    found = not isinstance(f, Plan) and make.keywords["bandwidth"] is None
     made = f if isinstance(f, Plan) else make(f, starts, args=data, batch_dims=1)
     x = made.flatten(starts).detach().clone(memory_format=torch.contiguous_format)
-    results = Batch(made, x, globalisation, limits, progress, callback).run()
-    for _ in range(PLANS - 1):  # f couples unknowns somewhere that it did not at the starts
-        outgrown = [number for number, status in enumerate(results.status) if status is Status.BANDWIDTH]
-        ended = {Status.STOPPED, Status.INTERRUPTED} & set(results.status)
-        if isinstance(f, Plan) or make.keywords["bandwidth"] is not None or ended or not outgrown:
+    run = partial(Batch, globalisation=globalisation, limits=limits, progress=progress, doubted=found)
+    results = run(made, x, callback=callback, begun=begun, before=[0] * len(x)).run()
+    for plans in range(2, PLANS + 1):
+        outgrown = _outgrown(results) if found else []
+        if not outgrown:
             break
-        points = taken(pytree.tree_map(torch.Tensor.detach, results.x), outgrown)
-        part = make(f, points, args=taken(data, outgrown), batch_dims=1)
-        steps = max(results[number].iterations for number in outgrown)
-        left = limits.after(steps, part.n, time.perf_counter() - begun)
-        told = None if callback is None else partial(results.tell, callback, outgrown)
-        later = Batch(part, part.flatten(points).clone(), globalisation, left, progress, told).run()
-        results = results.replaced(outgrown, later)
+        left = limits.after(time.perf_counter() - begun)
+        run = partial(run, limits=left, doubted=plans < PLANS)
+        results = _go_on(results, outgrown, partial(make, f, batch_dims=1), data, run, callback)
     whole = where.unflatten(made.flatten(results.x).reshape(*where.batch, where.n))
-    seconds = time.perf_counter() - begun
-    return replace(results, x=whole, profile={"plan": seconds - results.seconds, **results.profile}, seconds=seconds)
+    return replace(results, x=whole)
+
+
+def _outgrown(results: Results) -> list[int]:
+    """The problems where f couples unknowns that it did not at the start; none once the end was wanted."""
+    if {Status.STOPPED, Status.INTERRUPTED} & set(results.status):
+        return []
+    return [number for number, status in enumerate(results.status) if status is Status.BANDWIDTH]
+
+
+def _go_on(
+    results: Results,
+    numbers: Sequence[int],
+    make: partial[Plan],
+    data: Any,
+    run: partial[Batch],
+    callback: Callable[[Any, Any], object] | None,
+) -> Results:
+    """With these problems taken further, by a plan that is made where they ended."""
+    begun = time.perf_counter()
+    points = taken(pytree.tree_map(torch.Tensor.detach, results.x), numbers)
+    told = None if callback is None else partial(results.tell, callback, numbers)
+    before = [results[number].iterations for number in numbers]
+    try:
+        made = make(points, args=taken(data, numbers))
+        batch = run(made, made.flatten(points).clone(), callback=told, begun=begun, before=before)
+        return results.replaced(numbers, batch.run())
+    except KeyboardInterrupt:
+        return results.interrupted(numbers)
+    except Exception as error:
+        later = getattr(error, "result", None)
+        keep(error, results.replaced(numbers, later) if isinstance(later, Results) else results.interrupted(numbers))
+        raise
 
 
 def _newton(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from banded.checks import check_function, check_whole
 from banded.compiling import outside_graphs
+from banded.errors import BandedError
 from banded.hessian import Layout, Plan, layout
 from banded.hessian import plan as make_plan
 from banded.hessian.products import OfLeaves
@@ -71,7 +73,8 @@ class Newton(torch.optim.Optimizer):
             raise ValueError("params: expected tensors that require gradients, got one that does not; leave it out")
         self._make = partial(make_plan, bandwidth=bandwidth, border=border, method=method)
         self._globalisation = globalisation_of(globalisation)
-        self._layout = layout(self._tree(), border, 0)
+        with _own_words():
+            self._layout = layout(self._tree(), border, 0)
         self._function = _OfClosure(self._parameters, self._layout)
         self._plan: Plan | None = None
         self._checked = False  # whether the plan is older than this step
@@ -96,7 +99,7 @@ class Newton(torch.optim.Optimizer):
             x = self._layout.flatten(self._tree()).detach().clone()
             function = self._function
             function.closure = closure
-            with function.restoring(x):
+            with _own_words(), function.restoring(x):
                 if self._plan is None:
                     self._plan = self._make(function, self._layout.unflatten(x))
                 workspace = self._at(self._plan, x, function)
@@ -180,6 +183,20 @@ class _OfClosure(OfLeaves):
         with torch.no_grad():
             for parameter, part in zip(self._parameters, (tree,) if self._layout.is_tensor else tree, strict=True):
                 parameter.copy_(part)
+
+
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """Errors speak of the closure and the parameters, not of a function f of x."""
+    try:
+        yield
+    except (BandedError, TypeError, ValueError) as error:
+        if error.args and isinstance(error.args[0], str):
+            text = re.sub(r"^x(?:\.(\d+))?:", lambda match: f"params[{match[1] or 0}]:", error.args[0])
+            text = re.sub(r"(?<= like )x\.(\d+)", r"params[\1]", text)
+            text = text.replace("let f use its argument", "let it use the parameters")
+            error.args = (re.sub(r"^f:", "closure:", text), *error.args[1:])
+        raise
 
 
 @contextmanager

@@ -72,7 +72,14 @@ class Status(Enum):
     @property
     def is_verdict(self) -> bool:
         """Whether it says something of x, and so of the band there, and not only of the way to it."""
-        return self in (Status.CONVERGED, Status.PRECISION, Status.SADDLE, Status.LINE_SEARCH, Status.INFEASIBLE)
+        return self in (
+            Status.CONVERGED,
+            Status.PRECISION,
+            Status.SADDLE,
+            Status.LINE_SEARCH,
+            Status.INFEASIBLE,
+            Status.BANDWIDTH,
+        )
 
 
 class Record(NamedTuple):
@@ -116,7 +123,7 @@ class Result:
         evaluations: function evaluations, with and without derivatives.
         gradient_norm: largest absolute entry of the gradient at x (of the
             Lagrangian, where there are constraints).
-        seconds: wall-clock time.
+        seconds: wall-clock time, with that for the plan; of a batch, until all that shared its steps had ended.
         profile: those seconds by what they were spent on: "derivatives" (products), "values" (of f alone, for line
             searches), "linear algebra" (factor and solve), "plan", "the rest"; of a batch, together.
         history: one `Record` per iterate, the start included.
@@ -180,6 +187,8 @@ class Result:
 class Results(Sequence[Result]):
     """The outcomes of a batch of B problems: a sequence of a `Result` for each, and all of them together.
 
+    `results[3]` is a `Result`, `results[2:5]` a tuple of them; what is of all, such as `results.value`, is a tensor.
+
     Attributes:
         x: the best points, a pytree like the starts.
         each: the outcomes of the single problems; batch dimensions are counted row by row.
@@ -216,6 +225,13 @@ class Results(Sequence[Result]):
         return Results(
             self._with(numbers, later.x), tuple(each), self.seconds + later.seconds, {**self.profile, **profile}
         )
+
+    def interrupted(self, numbers: Sequence[int]) -> Results:
+        """Where some problems were to go on, and did not."""
+        each = list(self.each)
+        for number in numbers:
+            each[number] = replace(each[number], status=Status.INTERRUPTED)
+        return replace(self, each=tuple(each))
 
     def tell(self, callback: Callable[[Any, Any], object], numbers: Sequence[int], x: Tree, records: Any) -> object:
         """Call back with all problems, of which only some go on."""
@@ -280,4 +296,6 @@ class Results(Sequence[Result]):
 def keep(error: Exception, result: Result | Results) -> None:
     """Hand out with an error what was found before it."""
     vars(error)["result"] = result
-    error.add_note("banded: the best point so far is in the attribute `result` of this error")
+    note = "banded: the best point so far is in the attribute `result` of this error"
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from banded.hessian import Layout, Plan
 from banded.optimize.implicit import attach
-from banded.optimize.limits import Limits, is_true
+from banded.optimize.limits import LONG, Limits, is_true
 from banded.optimize.recorder import Recorder, State
 from banded.optimize.result import Result, Status, keep
 
@@ -37,6 +37,7 @@ class Single:
         self, layout: Layout, limits: Limits, recorder: Recorder, callback: Callable[[Any, Any], object] | None
     ) -> None:
         self._layout, self._limits, self._recorder, self._callback = layout, limits, recorder, callback
+        self._best: State | None = None  # over all plans
         self.profile: dict[str, float] = {}
 
     @property
@@ -53,7 +54,7 @@ class Single:
             steps: the method.
             again: makes a plan at another point, where that may be done.
         """
-        state, status = self._follow(steps(plan, x, self.profile), None)
+        state, status = self._follow(steps(plan, x, self.profile), None if again is None else plan)
         try:
             for made in range(1, PLANS + 1):
                 x = state.place.x[0]
@@ -63,7 +64,7 @@ class Single:
                 if again is None or made == PLANS:
                     break
                 plan = again(self._layout.unflatten(x))  # f couples unknowns here that it did not at the start
-                state, status = self._follow(steps(plan, x, self.profile), state)
+                state, status = self._follow(steps(plan, x, self.profile), plan if made + 1 < PLANS else None)
             if state.multipliers is not None or not self._limits.graph:
                 return self._result(state, status)
             minimum, evaluations = attach(plan, state.place.x[0].clone(), state.place.matrix(0), (status,))
@@ -80,36 +81,42 @@ class Single:
         self._recorder.history.evaluations += 1
         return bool(plan.leak(state.place.x[0], state.place.matrix(0)))
 
-    def _follow(self, states: Any, state: State | None) -> tuple[State, Status]:
+    def _follow(self, states: Any, doubted: Plan | None) -> tuple[State, Status]:
         """Take states until one says why it is the last, a limit is reached, or the user wants no more.
 
-        Without a verdict, it is the best of them that counts, should f have risen on the way.
+        Without a verdict, it is the best of them that counts, should f have risen on the way: of those with earlier
+        plans, too. A plan that may be made anew is doubted where the way is long.
         """
-        best, status = state, None
         try:
             for state in states:
-                record = self._recorder.add(state)
-                if best is None or state.violation is not None or state.value <= best.value:
-                    best = state
-                status = state.status or self._limits.reached(
-                    self._recorder.history.steps, self._layout.n, self._recorder.seconds
-                )
-                if record is not None and self._callback is not None:
-                    point = self._layout.unflatten(state.place.x[0].clone())
-                    if is_true(self._callback(point, record)):
-                        status = status or Status.STOPPED
+                status = self._take(state, doubted)
                 if status is not None:
                     break
         except KeyboardInterrupt:
-            if best is None:
+            if self._best is None:
                 raise
-            return best, Status.INTERRUPTED
+            return self._best, Status.INTERRUPTED
         except Exception as error:
-            if best is not None:
-                keep(error, self._result(best, Status.INTERRUPTED))
+            if self._best is not None:
+                keep(error, self._result(self._best, Status.INTERRUPTED))
             raise
-        assert state is not None and best is not None and status is not None  # the sequences end with a status
-        return state if status.is_verdict else best, status
+        assert self._best is not None and status is not None  # the sequences end with a status
+        return state if status.is_verdict else self._best, status
+
+    def _take(self, state: State, doubted: Plan | None) -> Status | None:
+        """Record a state; why it is the last one, or None."""
+        record, best = self._recorder.add(state), self._best
+        if best is None or state.violation is not None or state.value <= best.value:
+            self._best = state
+        steps = self._recorder.history.steps
+        status = state.status or self._limits.reached(steps, self._layout.n, self._recorder.seconds)
+        if record is not None and self._callback is not None:
+            point = self._layout.unflatten(state.place.x[0].clone())
+            if is_true(self._callback(point, record)):
+                status = status or Status.STOPPED
+        if status is None and doubted is not None and steps in LONG and self._leaks(doubted, state):
+            return Status.BANDWIDTH
+        return status
 
     def _result(self, state: State, status: Status) -> Result:
         history, seconds = self._recorder.history, self._recorder.seconds
