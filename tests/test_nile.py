@@ -1,9 +1,9 @@
 """The example nile.py: by dense covariances, which know nothing of precisions, and by statsmodels where it is."""
 
-import importlib.util
+import importlib
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "nile.py"
 BOOK = [15099, 1469.1]  # σε², ση²: Durbin & Koopman 2012, chapter 2
 GAPS = {
     "whole": [],
@@ -23,14 +22,8 @@ GAPS = {
 
 
 @pytest.fixture(scope="module")
-def nile() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("nile", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["nile"] = module
-    spec.loader.exec_module(module)
-    return module
+def nile(example: Callable[[str], ModuleType]) -> ModuleType:
+    return example("nile")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,8 +1,7 @@
 """The example pendulum.py: its energy, its derivative against finite differences, end against the truth."""
 
-import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -10,19 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "pendulum.py"
-
 
 @pytest.fixture(scope="module")
-def pendulum() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("pendulum", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["pendulum"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["pendulum"]
+def pendulum(example: Callable[[str], ModuleType]) -> ModuleType:
+    return example("pendulum")
 
 
 def test_the_truth_keeps_its_energy_but_for_damping(pendulum: ModuleType) -> None:

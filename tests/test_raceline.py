@@ -1,7 +1,5 @@
 """The example raceline.py: four real circuits, where they lie beside the repository, and a made one everywhere."""
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +10,6 @@ import torch
 
 import banded
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "raceline.py"
 # squared curvature, 1/m: the line of the data's authors and the constrained optimum (Ipopt)
 CIRCUITS = {
     "Monza": (0.2326, 0.205098),
@@ -23,14 +20,8 @@ CIRCUITS = {
 
 
 @pytest.fixture(scope="module")
-def raceline() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("raceline", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["raceline"] = module
-    spec.loader.exec_module(module)
-    return module
+def raceline(example: Callable[[str], ModuleType]) -> ModuleType:
+    return example("raceline")
 
 
 def ring(path: Path, n: int = 60, radius: float = 50.0, width: float = 3.0) -> Path:

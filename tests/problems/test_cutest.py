@@ -65,24 +65,12 @@ SOLVED = [
     ("curly10", 100, -10031.6290241, 10, 0),
     ("curly10", 1000, -100316.290241, 10, 0),
 ]
-# b, g, d, k1, k2, k3, k4
-DIXMAAN: dict[str, tuple[float, ...]] = {
-    "dixmaana1": (0, 1 / 8, 1 / 8, 0, 0, 0, 0),
-    "dixmaanb": (1 / 16, 1 / 16, 1 / 16, 0, 0, 0, 0),
-    "dixmaanc": (1 / 8, 1 / 8, 1 / 8, 0, 0, 0, 0),
-    "dixmaand": (0.26, 0.26, 0.26, 0, 0, 0, 0),
-    "dixmaane1": (0, 1 / 8, 1 / 8, 1, 0, 0, 1),
-    "dixmaanf": (1 / 16, 1 / 16, 1 / 16, 1, 0, 0, 1),
-    "dixmaang": (1 / 8, 1 / 8, 1 / 8, 1, 0, 0, 1),
-    "dixmaanh": (0.26, 0.26, 0.26, 1, 0, 0, 1),
-    "dixmaani1": (0, 1 / 8, 1 / 8, 2, 0, 0, 2),
-    "dixmaanj": (1 / 16, 1 / 16, 1 / 16, 2, 0, 0, 2),
-    "dixmaank": (1 / 8, 1 / 8, 1 / 8, 2, 0, 0, 2),
-    "dixmaanl": (0.26, 0.26, 0.26, 2, 0, 0, 2),
-    "dixmaanm1": (0, 1 / 8, 1 / 8, 2, 1, 1, 2),
-    "dixmaann": (1 / 16, 1 / 16, 1 / 16, 2, 1, 1, 2),
-    "dixmaano": (1 / 8, 1 / 8, 1 / 8, 2, 1, 1, 2),
-    "dixmaanp": (0.26, 0.26, 0.26, 2, 1, 1, 2),
+WEIGHTS: tuple[tuple[float, ...], ...] = ((0, 1 / 8, 1 / 8), (1 / 16,) * 3, (1 / 8,) * 3, (0.26,) * 3)  # b, g, d
+POWERS = {"a1 b c d": (0, 0, 0, 0), "e1 f g h": (1, 0, 0, 1), "i1 j k l": (2, 0, 0, 2), "m1 n o p": (2, 1, 1, 2)}
+DIXMAAN: dict[str, tuple[float, ...]] = {  # b, g, d, k1, k2, k3, k4
+    f"dixmaan{letter}": (*weights, *powers)
+    for letters, powers in POWERS.items()
+    for letter, weights in zip(letters.split(), WEIGHTS, strict=True)
 }
 
 
