@@ -24,7 +24,7 @@ NINE = torch.zeros(9).double()
         (torch.zeros(0), ValueError, r"x: expected at least one unknown, got an empty tensor of shape \(0,\)"),
         (3.0, TypeError, "x: expected a tensor, got float"),
         (None, TypeError, "x: expected a tensor, got NoneType"),
-        ([1.0, 2.0], TypeError, r"x\.0: expected a tensor, got float"),
+        ([1.0, 2.0], TypeError, r"x: expected a tensor, .* got a list of numbers; torch\.tensor\(x"),
         ([], ValueError, "expected at least one tensor of unknowns, got an empty pytree"),
         ({"a": {}}, ValueError, "expected at least one tensor of unknowns, got an empty pytree"),
         ({"a": NINE, "b": None}, TypeError, r"x\.b: expected a tensor, got NoneType"),
@@ -34,7 +34,6 @@ NINE = torch.zeros(9).double()
         ((NINE, NINE.to("meta")), ValueError, r"x\.1: expected torch.float64 on cpu .* on meta; convert"),
         ({"a": NINE, "b": NINE[:7]}, ValueError, r"x\.b: expected a first dimension of 9 or 8, the time of x\.a.*"),
         ({"a": NINE[:7], "b": NINE}, ValueError, r"x\.a: expected a first dimension .* border=\['a'\]"),
-        ({"a": NINE[0], "b": NINE[0]}, ValueError, "unknowns that are left for the chain, got all of them in the"),
     ],
 )
 def test_bad_unknowns(x: Any, error: type[Exception], text: str) -> None:
