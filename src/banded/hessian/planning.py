@@ -63,7 +63,7 @@ def plan(
         periodic: with `bandwidth`: whether the band wraps round.
         border: unknowns that couple to everything (a free duration, shared
             parameters): leaves of a tree by name ("duration", or "model" for all in it) or
-            position, unknowns of a tensor by number. Scalar leaves are taken for such.
+            position, unknowns of a tensor by number. Scalar leaves beside others are taken for such.
         method: "direct" reads every entry off one product, 2k + 1 of them or
             fewer, where there are zeros inside the band; "symmetric" needs k + 1 or fewer;
             "fourier" and "random" mix the probes of "direct"; "auto" takes one of the first two.
