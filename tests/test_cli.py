@@ -66,7 +66,7 @@ def test_plot_and_output_go_where_they_are_told(folder: Path) -> None:
     assert main(arguments) == 0
     assert "<svg" in (folder / "new" / "a.svg").read_text()
     with np.load(folder / "new" / "b.npz") as saved:
-        assert set(saved) >= {"x", "t", "angle", "force", "value", "status", "multipliers", "gradient_norm"}
+        assert set(saved) >= {"x", "t", "angle", "force", "value", "status", "multipliers.equality", "gradient_norm"}
         assert saved["x"].shape == (9, 5)
         assert saved["t"].shape == saved["angle"].shape == (10,)
         assert saved["status"] == "CONVERGED"

@@ -26,7 +26,19 @@ from banded.matrix import (
     Symmetric,
     SymmetricBanded,
 )
-from banded.optimize import LineSearch, Newton, Record, Result, Results, Status, TrustRegion, least_squares, minimize
+from banded.optimize import (
+    Conditions,
+    LineSearch,
+    Multipliers,
+    Newton,
+    Record,
+    Result,
+    Results,
+    Status,
+    TrustRegion,
+    least_squares,
+    minimize,
+)
 from banded.problems import Problem
 
 __version__ = version("banded")
@@ -37,9 +49,11 @@ __all__ = [
     "BandwidthError",
     "BlockTridiagonal",
     "Bordered",
+    "Conditions",
     "FileFormatError",
     "LineSearch",
     "Matrix",
+    "Multipliers",
     "Newton",
     "NonFiniteError",
     "NotPositiveDefiniteError",

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from banded import plot
 from banded.errors import BandedError, FileFormatError
-from banded.optimize import Result, Status
+from banded.optimize import Multipliers, Result, Status
 from banded.problems import PROBLEMS, Problem, unknowns
 
 SOLVED, NOT_SOLVED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -112,13 +113,23 @@ def _outcome(result: Result) -> dict[str, Any]:
         "history_gradient_norm": [record.gradient_norm for record in result.history],
     }
     if result.multipliers is not None:
-        outcome |= {"multipliers": result.multipliers.cpu().numpy(), "violation": result.violation}
+        outcome |= {**_arrays(result.multipliers), "violation": result.violation}
     return outcome
+
+
+def _arrays(multipliers: Multipliers) -> dict[str, Any]:
+    """By the names of their fields, and the paths of their leaves."""
+    found = {}
+    for name in ("equality", "inequality", "lower", "upper"):
+        for path, leaf in tree_flatten_with_path(getattr(multipliers, name))[0]:
+            if leaf is not None:
+                found[f"multipliers.{name}{keystr(path)}"] = leaf.cpu().numpy()
+    return found
 
 
 # of the outcome, and numpy.savez's own
 RESERVED = {"x", "value", "status", "gradient_norm", "history_value", "history_gradient_norm"}
-RESERVED |= {"multipliers", "violation", "file", "allow_pickle"}
+RESERVED |= {"violation", "file", "allow_pickle"}
 
 
 def _check_names(problem: Problem) -> None:

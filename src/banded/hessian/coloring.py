@@ -113,7 +113,7 @@ def _best(plain: Coloring, every: Iterable[list[int]], m: int, device: torch.dev
 
 
 def _graphs(mask: np.ndarray, structure: Structure) -> list[Graph]:
-    """The graph of a mask `(rows, m)`, or those of its period closed to rings, as the mask of the structure asks for."""
+    """The graph of a mask `(rows, m)`, or those of its period closed to rings, as the structure asks for."""
     width, regular = node_width(_mask(structure, structure.bandwidth + 1), structure.width)
     if not regular and structure.core <= LARGE and not structure.periodic:
         return [_graph(mask, structure.core)]

@@ -7,6 +7,7 @@ from math import prod
 from numbers import Real
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
@@ -49,6 +50,20 @@ class Layout:
     def is_tensor(self) -> bool:
         """Whether the tree is one tensor, whose unknowns keep their order."""
         return bool(self.spec.is_leaf())
+
+    @property
+    def kind(self) -> type:
+        """Of the tree: a tensor, a tuple, a dictionary."""
+        return Tensor if self.is_tensor else type(pytree.tree_unflatten([0] * len(self.names), self.spec))
+
+    def label(self, number: int) -> str:
+        """What an unknown is called, by its number in the vector: x[3, 1], or x.u[3] for that of a leaf."""
+        for name, shape in zip(self.names, self.shapes, strict=True):
+            if number < prod(shape):
+                place = ", ".join(str(int(one)) for one in np.unravel_index(number, tuple(shape))) if shape else ""
+                return _label(name) + (f"[{place}]" if place else "")
+            number -= prod(shape)
+        raise IndexError(number)
 
     @property
     def width(self) -> int:

@@ -89,13 +89,15 @@ def _row(one: Tensor | None, leaf: Tensor, batch: torch.Size) -> Tensor:
 def over_batch(f: AnyFunction, dims: int, *, vectorised: bool) -> Function:
     """Apply f of one problem to each of those in `dims` leading dimensions."""
     if isinstance(f, SumOfSquares):
-        return SumOfSquares(_over_batch(f.residuals, dims, vectorised, partial(check_residuals, name="residuals")))
-    return _over_batch(f, dims, vectorised, check_value)
+        check = partial(check_residuals, name="residuals")
+        return SumOfSquares(each_over_batch(f.residuals, dims, vectorised=vectorised, check=check))
+    return each_over_batch(f, dims, vectorised=vectorised, check=check_value)
 
 
-def _over_batch(
-    f: Function | WithData[Tensor], dims: int, vectorised: bool, check: Callable[[Tensor, Tensor], None]
+def each_over_batch(
+    f: Function | WithData[Tensor], dims: int, *, vectorised: bool, check: Callable[[Tensor, Tensor], None]
 ) -> Function:
+    """The same for a function of any values, which `check` looks at where they are computed one by one."""
     if isinstance(f, WithData):
         each = f.each
         return f.vectorised(dims) if vectorised or not dims else lambda x: _stacked(each(x), x, check)

@@ -1,4 +1,4 @@
-"""Compiled loops over matrices of few entries in each row, as `Rows` stores them, one problem of a batch after the other."""
+"""Compiled loops over matrices of few entries in each row, as `Rows` stores them, one of a batch after the other."""
 
 from typing import Any, TypeAlias
 

@@ -52,7 +52,7 @@ class Rows:
 
     def __matmul__(self, x: Tensor) -> Tensor:
         """A x `(..., m)`, for `x` `(..., n)`."""
-        if self.values.device.type != "cpu":
+        if self.values.device.type != "cpu" or not self.m:
             return (self.values * x[..., self.columns]).sum(-1)
         from banded.matrix import row_kernels  # numba takes half a second to load
 
@@ -63,6 +63,8 @@ class Rows:
     def transposed_times(self, u: Tensor) -> Tensor:
         """Aᵀ u `(..., n)`, for `u` `(..., m)`."""
         out = self.values.new_zeros(*self.values.shape[:-2], self.n)
+        if not self.m:
+            return out
         if self.values.device.type != "cpu":
             return _put(out, self.columns.reshape(-1), (self.values * u[..., None]).flatten(-2))
         from banded.matrix import row_kernels  # as above
@@ -72,11 +74,13 @@ class Rows:
 
     def sizes(self) -> Tensor:
         """`(..., m)`: Σ_j A[i, j]², the squared length of each row."""
-        return torch.linalg.vecdot(self.values, self.values)
+        squares: Tensor = torch.linalg.vecdot(self.values, self.values)
+        return squares
 
     def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
         values = self.values.contiguous().numpy()
-        return self.columns.numpy(), values.reshape(-1, *values.shape[-2:])
+        flat: np.ndarray = values.reshape(-1, *values.shape[-2:])
+        return self.columns.numpy(), flat
 
 
 class Congruence:
@@ -115,7 +119,7 @@ class Congruence:
             )
 
     def __call__(self, values: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        """The tensors of the matrix `(*batch, ...)`, for entries `(*batch, m, w)` and the diagonal of D `(*batch, m)`."""
+        """The matrix's tensors `(*batch, ...)`, for entries `(*batch, m, w)` and the diagonal of D `(*batch, m)`."""
         batch = values.shape[:-2]
         tensors = tuple(values.new_zeros(*batch, *shape) for shape in self._shapes)
         if values.device.type != "cpu":
@@ -132,7 +136,9 @@ class Congruence:
         return tensors
 
     def _scattered(self, values: Tensor, weights: Tensor, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        row, column = torch.broadcast_tensors(self._places[:, :, None], self._places[:, None, :])
+        width = self._places.shape[1]
+        row = self._places[:, :, None].expand(-1, -1, width)
+        column = self._places[:, None, :].expand(-1, width, -1)
         pairs = (weights[..., None] * values)[..., :, None] * values[..., None, :]
         c = self._core
         d = (row - column) % c if self._periodic else row - column

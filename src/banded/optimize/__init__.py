@@ -1,5 +1,7 @@
 """Minimisation: direction, line search, Newton's method, multipliers."""
 
+from banded.optimize.conditions import Conditions as Conditions
+from banded.optimize.conditions import Multipliers as Multipliers
 from banded.optimize.drawing import convergence as convergence
 from banded.optimize.line_search import LineSearch as LineSearch
 from banded.optimize.minimize import least_squares as least_squares

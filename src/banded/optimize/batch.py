@@ -19,7 +19,7 @@ from banded.optimize.dialogue import Crowd, OfPlan
 from banded.optimize.implicit import attach
 from banded.optimize.limits import LONG, Limits, is_true
 from banded.optimize.newton import Globalisation, Iterate, Newton
-from banded.optimize.recorder import History, console
+from banded.optimize.recorder import History, console, snapshot
 from banded.optimize.result import Result, Results, Status, keep
 from banded.optimize.workspace import Place, Workspace
 
@@ -135,7 +135,7 @@ class Batch:
         live = [place for place, number in enumerate(numbers) if self._status[number] is None]
         for place in live:
             number, history = numbers[place], self._histories[numbers[place]]
-            history.add(iterates[place], now)
+            history.add(snapshot(iterates[place]), now)
             limit = self._limits.reached(self._steps(number), self._plan.n, now)
             self._status[number] = iterates[place].status or limit
         self._doubt(numbers, rows)

@@ -1,7 +1,7 @@
 """The entry point: from a function and a start to a result."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypedDict, Unpack, overload
@@ -14,24 +14,30 @@ from banded.checks import check_function, check_whole
 from banded.compiling import outside_graphs
 from banded.hessian import Layout, Plan, Tree, layout
 from banded.hessian import plan as make_plan
+from banded.hessian.constraints import constraints
 from banded.hessian.data import check_data
+from banded.hessian.lagrangian import LagrangianPlan
+from banded.hessian.lagrangian_planning import plan_lagrangian
+from banded.hessian.planning import MEMORY
 from banded.optimize.batch import Batch, flattened, taken
-from banded.optimize.dialogue import newton
+from banded.optimize.bounds import bounds_of
+from banded.optimize.constrained import Constrained
 from banded.optimize.limits import Limits
-from banded.optimize.line_search import LineSearch
-from banded.optimize.multipliers import AugmentedLagrangian, rounds
 from banded.optimize.newton import Globalisation
-from banded.optimize.recorder import Recorder, State
+from banded.optimize.recorder import Recorder
 from banded.optimize.result import Result, Results, Status, keep
 from banded.optimize.settings import globalisation_of
-from banded.optimize.single import PLANS, Single, Steps
+from banded.optimize.single import PLANS, Single
+from banded.optimize.unconstrained import Unconstrained
 
 
 class Options(TypedDict, total=False):
     """What `minimize` takes besides, by name."""
 
     args: Sequence[Any]
-    equality: Callable[..., Tensor] | None
+    equality: Callable[..., Tree] | None
+    inequality: Callable[..., Tree] | None
+    bounds: tuple[Any, Any] | None
     bandwidth: int | None
     border: Sequence[str | int] | None
     residuals: bool
@@ -61,7 +67,9 @@ def minimize(
     x0: Tree,
     *,
     args: Sequence[Any] = (),
-    equality: Callable[..., Tensor] | None = None,
+    equality: Callable[..., Tree] | None = None,
+    inequality: Callable[..., Tree] | None = None,
+    bounds: tuple[Any, Any] | None = None,
     bandwidth: int | None = None,
     border: Sequence[str | int] | None = None,
     residuals: bool = False,
@@ -75,13 +83,13 @@ def minimize(
     progress: bool | None = None,
     callback: Callable[[Any, Any], object] | None = None,
 ) -> Result | Results:
-    """Minimise f, perhaps subject to c(x) = 0, by Newton's method on the band of its Hessian.
+    """Minimise f, perhaps subject to c(x) = 0, g(x) >= 0 and bounds, by Newton's method on a band.
 
-    The step solves (H + δI) p = -g by banded Cholesky, with the smallest δ >= 0
+    Without constraints, the step solves (H + δI) p = -g by banded Cholesky, with the smallest δ >= 0
     tried that makes the matrix positive definite, and its length is such that f
     and its slope decrease enough (Nocedal & Wright 2006, §3.1, §3.4). Saddle points
-    are left along negative curvature. Constraints are brought in by penalties with
-    multiplier updates.
+    are left along negative curvature. With constraints, it is a primal-dual interior-point
+    method with a filter (Wächter & Biegler 2006, Math. Program. 106:25-57).
 
     Args:
         f: twice differentiable loss, takes a pytree like `x0`, returns a scalar
@@ -90,9 +98,12 @@ def minimize(
             dimension, or a pytree of tensors, as in `plan`.
         args: what f takes besides, pytrees: f(x, *args). With batch dimensions, those lead
             all tensors in them: each problem takes its own.
-        equality: c, takes what f takes and returns residuals of any shape
-            that are to be zero; they, too, must couple only unknowns that are close.
-        bandwidth: half-bandwidth of the Hessian of f + λ·c + ρ c·c, found if None.
+        equality: c, takes what f takes and returns residuals that are to be zero: a tensor of any shape, or a
+            pytree of such; each of them must couple only unknowns that are close, and border.
+        inequality: g, likewise, of residuals that are not to be negative.
+        bounds: a pair (lower, upper), each None, a number, a tensor that broadcasts to x, or a pytree like x of
+            such; infinite where there is no bound. Unknowns with equal bounds are fixed.
+        bandwidth: half-bandwidth of the Hessian, with constraints of H + JᵀJ; found if None.
         border: unknowns that couple to everything, as in `plan`.
         residuals: f returns residuals r of any shape, and ½ Σ r² is minimised by Gauss and Newton's method, with JᵀJ
             for H: never indefinite, so it sees no saddles; fast where residuals are small at the minimum.
@@ -101,7 +112,9 @@ def minimize(
         globalisation: what leads to a minimum from afar: "line search" or "trust region", or one of these with settings
             of your own, such as `LineSearch(memory=10)`.
         tolerance: on the largest absolute entry of the gradient, in units of
-            f / x, or of the natural size of the gradient, H x, where that is below 1; and of c, in its own units.
+            f / x, or of the natural size of the gradient, H x, where that is below 1. With constraints: on the
+            gradient of the Lagrangian, on c, g and bounds, and on what all bounds together leave to gain, where f
+            and constraints are scaled to gradients of 100 at most at the start.
         max_iterations: Newton steps at most; None for three times the number of unknowns, and at least 3000.
         max_seconds: of wall-clock time, looked at between steps; None for no limit.
         batch_dims: leading dimensions of `x0` that count problems, which are solved at once, each as if alone.
@@ -117,7 +130,7 @@ def minimize(
 
     Raises:
         TypeError, ValueError: for bad arguments, as in `plan`.
-        NonFiniteError: if f, its derivatives or c are not finite at `x0`.
+        NonFiniteError: if f, its derivatives or constraints are not finite at `x0`, moved inside the bounds.
         BandwidthError: if the band does not hold the Hessian; says what would.
         Exception: what f or `callback` raise on the way, with the best point so far as its attribute `result`.
     """
@@ -135,24 +148,28 @@ def minimize(
     chosen: Globalisation = globalisation_of(globalisation)
     make = partial(make_plan, bandwidth=bandwidth, border=border, method=method, compile=compile, residuals=residuals)
     dims = len(f.layout.batch) if isinstance(f, Plan) else check_whole("batch_dims", batch_dims)
+    functions = {"equality": equality, "inequality": inequality}
+    bound = bounds is not None or any(one is not None for one in functions.values())
     with torch.inference_mode(False):
+        if dims and bound:
+            raise ValueError("constraints: expected none with batch dimensions; problems with them go one by one")
         if dims:
-            return _many(f, x0, args, equality, make, dims, chosen, limits, progress, callback)
+            return _many(f, x0, args, make, dims, chosen, limits, progress, callback)
         where = f.layout if isinstance(f, Plan) else layout(x0, border, 0)
         x = where.flatten(x0).detach().clone(memory_format=torch.contiguous_format)
-        single = Single(where, limits, Recorder(progress, constrained=equality is not None), callback)
-        if equality is None:
-            made = f if isinstance(f, Plan) else make(f, where.unflatten(x), args=args)
-            steps: Steps = partial(_newton, chosen, limits.tolerance)
-        else:
-            lagrangian = _lagrangian(f, equality, where, x, args, residuals=residuals)
-            if globalisation == "line search":
-                chosen = LineSearch(wolfe=False)  # kinks end the rounds sooner so
-            made, args = make(lagrangian, where.unflatten(x)), ()
-            steps = partial(rounds, lagrangian, chosen, limits.tolerance)
-        single.profile["plan"] = single.seconds
+        single = Single(where, limits, Recorder(progress, constrained=bound), callback)
+        seconds: dict[str, float] = {}
+        if bound:
+            loss = _checked(f, globalisation, method)
+            loss = half_square(loss) if residuals else loss
+            planner = partial(_plan_constrained, loss, functions, where, args, bandwidth, compile)
+            constrained = Constrained(planner, x, *bounds_of(bounds, where), limits, seconds)
+            seconds["plan"] = single.seconds
+            return single.solve(constrained)
+        made = f if isinstance(f, Plan) else make(f, where.unflatten(x), args=args)
         again = None if isinstance(f, Plan) or bandwidth is not None else partial(make, made.f, args=args)
-        return single.solve(made, x, steps, again)
+        seconds["plan"] = single.seconds
+        return single.solve(Unconstrained(made, x, chosen, limits, again, seconds))
 
 
 @overload
@@ -194,7 +211,6 @@ def _many(
     f: Callable[..., Tensor] | Plan,
     x0: Tree,
     args: Sequence[Any],
-    equality: Callable[..., Tensor] | None,
     make: partial[Plan],
     dims: int,
     globalisation: Globalisation,
@@ -203,8 +219,6 @@ def _many(
     callback: Callable[[Any, Any], object] | None,
 ) -> Results:
     begun = time.perf_counter()
-    if equality is not None:
-        raise ValueError("equality: expected None with batch dimensions; problems with constraints go one by one")
     if isinstance(f, Plan) and dims > 1:
         raise ValueError(f"f: expected a plan with one batch dimension, got {tuple(f.layout.batch)}; flatten them")
     where = layout(x0, make.keywords["border"], dims)
@@ -264,27 +278,33 @@ def _go_on(
         raise
 
 
-def _newton(
-    globalisation: Globalisation, tolerance: float, plan: Plan, x: Tensor, profile: dict[str, float]
-) -> Iterator[State]:
-    for iterate, place in newton(plan, x, globalisation, tolerance, profile):
-        yield State(iterate, place, iterate.point.value, iterate.status)
-
-
-def _lagrangian(
-    f: Callable[..., Tensor] | Plan,
-    equality: Callable[..., Tensor],
+def _plan_constrained(
+    f: Callable[..., Tensor],
+    functions: dict[str, Callable[..., Tree] | None],
     where: Layout,
-    x: Tensor,
     args: Sequence[Any],
-    *,
-    residuals: bool,
-) -> AugmentedLagrangian:
-    if residuals:
-        raise ValueError("residuals: expected False where there are equality constraints; minimise ½ Σ r² as a loss")
+    bandwidth: int | None,
+    compile: bool,
+    x: Tensor,
+) -> LagrangianPlan:
+    given = constraints(functions, where.unflatten(x), args)
+    return plan_lagrangian(f, given, where, x, args, bandwidth=bandwidth, compile=compile, memory=MEMORY)
+
+
+def _checked(f: Callable[..., Tensor] | Plan, globalisation: object, method: str) -> Callable[..., Tensor]:
+    """The function, if it and the rest may come with constraints."""
     if isinstance(f, Plan):
-        raise TypeError("f: expected a function where there are equality constraints, got a Plan; pass its function")
-    check_function("equality", equality)
-    if not args:
-        return AugmentedLagrangian(f, equality, where, x)
-    return AugmentedLagrangian(lambda x: f(x, *args), lambda x: equality(x, *args), where, x)
+        raise TypeError("f: expected a function where there are constraints, got a Plan; pass its function")
+    if globalisation != "line search":
+        raise ValueError(
+            "globalisation: expected none of your own where there are constraints, which take a line search with a "
+            f"filter; got {globalisation!r}"
+        )
+    if method not in ("auto", "direct"):
+        raise ValueError(f"method: expected 'auto' or 'direct' where there are constraints, got {method!r}")
+    return f
+
+
+def half_square(r: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """½ Σ r², as a loss like any other."""
+    return lambda *arguments: 0.5 * r(*arguments).square().sum()

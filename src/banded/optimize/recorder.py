@@ -1,54 +1,91 @@
 """The record of where a minimisation was."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
 from torch import Tensor
 
 from banded.optimize.newton import Iterate
-from banded.optimize.questions import Point
 from banded.optimize.result import Record, Status
-from banded.optimize.workspace import Place
 
-_CONSTRAINED = ("violation", "penalty")
 _COLUMNS: dict[str, Callable[[Record], str]] = {
     "iter": lambda r: f"{r.iteration:5d}",
     "value": lambda r: f"{r.value:15.8e}",
     "gradient": lambda r: f"{r.gradient_norm:8.1e}",
-    "violation": lambda r: f"{r.violation:9.1e}",
-    "penalty": lambda r: f"{r.penalty:7.0e}",
     "step": lambda r: f"{r.step:7.1e}",
     "shift": lambda r: f"{r.shift:7.1e}" if r.shift else "      0",
     "evals": lambda r: f"{r.evaluations:5d}",
     "seconds": lambda r: f"{r.seconds:8.3f}",
 }
+_CONSTRAINED: dict[str, Callable[[Record], str]] = {  # as Ipopt has them
+    "iter": lambda r: f"{r.iteration:4d}{'r' if r.restoration else ' '}",
+    "objective": lambda r: f"{r.value:15.8e}",
+    "inf_pr": lambda r: f"{r.violation:8.2e}",
+    "inf_du": lambda r: f"{r.gradient_norm:8.2e}",
+    "lg(mu)": lambda r: f"{_log(r.barrier)}",
+    "||d||": lambda r: f"{r.length:8.2e}",
+    "lg(rg)": lambda r: f"{_log(r.shift)}",
+    "alpha_du": lambda r: f"{r.dual_step:8.2e}",
+    "alpha_pr": lambda r: f"{r.step:8.2e}",
+    "ls": lambda r: f"{r.trials:3d}",
+    "seconds": lambda r: f"{r.seconds:8.3f}",
+}
+
+
+class Snapshot(NamedTuple):
+    """What an iterate tells of itself, in numbers.
+
+    Attributes:
+        key: the same object where an iterate comes once more, then with a status.
+        value, gradient_norm, step, shift: as in `Record`.
+        evaluations: made to come here.
+        moved: whether a step led here.
+        violation, barrier, dual_step, length, trials, restoration: as in `Record`.
+    """
+
+    key: object
+    value: float
+    gradient_norm: float
+    step: float
+    shift: float
+    evaluations: int
+    moved: bool
+    violation: float | None = None
+    barrier: float | None = None
+    dual_step: float | None = None
+    length: float | None = None
+    trials: int | None = None
+    restoration: bool = False
+
+
+def snapshot(iterate: Iterate) -> Snapshot:
+    """That of an iterate of Newton's method."""
+    point = iterate.point
+    norm, step = point.gradient_norm, iterate.step
+    return Snapshot(point, point.value, norm, step, iterate.ray.shift, iterate.evaluations, step > 0)
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """An iterate in terms of the user's problem, whatever function Newton's method was given.
+    """An iterate of some method.
 
     Attributes:
-        iterate: the iterate.
-        place: where it is, with its derivatives: of one problem.
-        value: f at it, without penalty terms.
+        snapshot: what it tells.
+        x: `(n,)`: where it is.
         status: why the minimisation ends here, or None.
-        violation: largest absolute constraint residual, or None.
-        penalty: ρ, or None.
-        multipliers: estimate of λ, or None.
+        place: what the method knows of it besides.
     """
 
-    iterate: Iterate
-    place: Place
-    value: float
-    status: Status | None = None
-    violation: float | None = None
-    penalty: float | None = None
-    multipliers: Tensor | None = None
+    snapshot: Snapshot
+    x: Tensor
+    status: Status | None
+    place: Any
 
 
 class History:
@@ -59,34 +96,30 @@ class History:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.evaluations = 0
-        self.steps = 0  # Newton steps so far
-        self._last: Point | None = None
+        self.steps = 0  # so far
+        self._last: object = None
 
-    def add(
-        self,
-        iterate: Iterate,
-        seconds: float,
-        *,
-        value: float | None = None,
-        violation: float | None = None,
-        penalty: float | None = None,
-    ) -> Record | None:
+    def add(self, one: Snapshot, seconds: float) -> Record | None:
         """The record of an iterate; None where it is the last one again, now with a status."""
-        if iterate.point is self._last:
+        if one.key is self._last:
             return None
-        self._last = iterate.point
-        self.evaluations += iterate.evaluations
-        self.steps += iterate.step > 0
+        self._last = one.key
+        self.evaluations += one.evaluations
+        self.steps += one.moved
         record = Record(
             iteration=self.steps,
-            value=iterate.point.value if value is None else value,
-            gradient_norm=iterate.point.gradient_norm,
-            step=iterate.step,
-            shift=iterate.ray.shift,
+            value=one.value,
+            gradient_norm=one.gradient_norm,
+            step=one.step,
+            shift=one.shift,
             evaluations=self.evaluations,
             seconds=seconds,
-            violation=violation,
-            penalty=penalty,
+            violation=one.violation,
+            barrier=one.barrier,
+            dual_step=one.dual_step,
+            length=one.length,
+            trials=one.trials,
+            restoration=one.restoration,
         )
         self.records.append(record)
         if len(self.records) == 1 or record.value <= self.best.value:
@@ -100,12 +133,12 @@ class Recorder:
     Args:
         progress: True prints, False does not, None prints where standard
             output is an interactive terminal.
-        constrained: whether rows show violation and penalty.
+        constrained: whether rows show what the interior-point method tells.
     """
 
     def __init__(self, progress: bool | None, *, constrained: bool) -> None:
         self._start = time.perf_counter()
-        self._columns = {name: cell for name, cell in _COLUMNS.items() if constrained or name not in _CONSTRAINED}
+        self._columns = _CONSTRAINED if constrained else _COLUMNS
         self._console = console(progress)
         self.history = History()
 
@@ -116,9 +149,7 @@ class Recorder:
 
     def add(self, state: State) -> Record | None:
         """Record a state; None where it is the last one again, now with a status."""
-        record = self.history.add(
-            state.iterate, self.seconds, value=state.value, violation=state.violation, penalty=state.penalty
-        )
+        record = self.history.add(state.snapshot, self.seconds)
         if record is not None and self._console is not None:
             self._show(self._console, record)
         return record
@@ -135,3 +166,8 @@ def console(progress: bool | None) -> Console | None:
     """Where progress is printed, if it is."""
     shown = sys.stdout.isatty() if progress is None else progress
     return Console(highlight=False) if shown else None
+
+
+def _log(number: float | None) -> str:
+    """The decimal logarithm, as Ipopt shows it."""
+    return f"{math.log10(number):6.1f}" if number else "   -  "

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from banded.hessian import Tree
+from banded.optimize.conditions import Conditions, Multipliers
 from banded.optimize.drawing import draw_result, draw_results
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class Status(Enum):
     """Why a minimisation stopped; the value is advice."""
 
-    CONVERGED = "The gradient is within the tolerance: x is a minimum to that accuracy."
+    CONVERGED = "The conditions of a minimum are met within the tolerance: x is one to that accuracy."
     PRECISION = (
         "No step changes f by more than its rounding errors, so the gradient is as small as this dtype allows here. "
         "x is as good as it gets; for a smaller gradient use float64 or scale f, else raise the tolerance."
@@ -42,17 +43,14 @@ class Status(Enum):
         "f may have a kink (abs, relu, max, clamp): smooth it, as sqrt(x**2 + small) does abs(x); "
         "or draw random numbers (dropout): fix them; or have a wrong custom derivative: try torch.autograd.gradcheck."
     )
-    UNBOUNDED = (
-        "f falls without limit along the steps. "
-        "Look for a sign error or a missing term, or bound the unknowns by a barrier."
-    )
+    UNBOUNDED = "f falls without limit along the steps. Look for a sign error or a missing term, or bound the unknowns."
     NON_FINITE = (
         "However short the step, f or its derivatives are not finite there; x is the last good point. "
         "Look for sqrt, norm or division at the edge of its domain, and add a small positive number inside."
     )
     INFEASIBLE = (
-        "The equality constraints cannot be met near x: the penalty grew and their violation did not fall. "
-        "Look for contradicting or dependent constraints, or start elsewhere."
+        "The constraints cannot be met near x: no small change of x brings it closer to meeting them all. "
+        "Look at the one that is violated most, for contradictions, a bound too tight, or start elsewhere."
     )
     BANDWIDTH = (
         "At x, f couples unknowns that the band does not hold: the steps were not Newton's, and nobody knows whether "
@@ -88,15 +86,19 @@ class Record(NamedTuple):
     Attributes:
         iteration: Newton steps taken so far.
         value: f at this iterate, without penalty terms.
-        gradient_norm: largest absolute entry of the gradient (of the
-            augmented Lagrangian, where there are constraints).
+        gradient_norm: largest absolute entry of the gradient (of the scaled
+            Lagrangian, where there are constraints).
         step: length of the step that led here, 1 for a full Newton step, 0 where none
-            did: at the start, and again where the penalty changes.
-        shift: what was added to the diagonal of H to leave from here.
+            did: at the start.
+        shift: what was added to the diagonal of H to leave from here; with constraints, to come here.
         evaluations: function evaluations so far, with and without derivatives.
         seconds: since the start.
-        violation: largest absolute constraint residual, or None.
-        penalty: weight ρ of the squared constraint residuals, or None.
+        violation: largest absolute constraint residual, or None without constraints, as all that follow.
+        barrier: μ.
+        dual_step: how much of the step the multipliers of the bounds took.
+        length: largest absolute entry of the step, slacks included.
+        trials: points tried on the way here.
+        restoration: whether this is an iterate of restoration, which looks for points that meet the constraints.
     """
 
     iteration: int
@@ -107,7 +109,11 @@ class Record(NamedTuple):
     evaluations: int
     seconds: float
     violation: float | None = None
-    penalty: float | None = None
+    barrier: float | None = None
+    dual_step: float | None = None
+    length: float | None = None
+    trials: int | None = None
+    restoration: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +133,9 @@ class Result:
         profile: those seconds by what they were spent on: "derivatives" (products), "values" (of f alone, for line
             searches), "linear algebra" (factor and solve), "plan", "the rest"; of a batch, together.
         history: one `Record` per iterate, the start included.
-        multipliers: λ of the equality constraints in f(x) + λ·c(x), in their shape, or None.
-        violation: largest absolute entry of c(x), or None.
+        multipliers: of constraints and bounds, or None where there are none.
+        violation: by how much a constraint or a bound is violated at most, or None.
+        conditions: constraints and bounds at x, one by one, or None.
     """
 
     x: Tree = field(repr=False)
@@ -140,8 +147,9 @@ class Result:
     seconds: float
     history: tuple[Record, ...] = field(repr=False)
     profile: dict[str, float] = field(default_factory=dict, repr=False)
-    multipliers: Tensor | None = field(default=None, repr=False)
+    multipliers: Multipliers | None = field(default=None, repr=False)
     violation: float | None = None
+    conditions: Conditions | None = field(default=None, repr=False)
 
     @property
     def success(self) -> bool:
@@ -174,13 +182,29 @@ class Result:
         """
         return draw_result(self)
 
+    def explain(self) -> str:
+        """In words: why it stopped, which constraints are active, which cost most, and which are violated."""
+        lines = [str(self)]
+        if self.conditions is not None:
+            lines += self.conditions.sentences()
+        else:
+            lines.append(f"There are no constraints; the largest entry of the gradient is {self.gradient_norm:.3g}.")
+        return "\n".join(lines)
+
     def __str__(self) -> str:
         constraint = "" if self.violation is None else f", violation {self.violation:.1e}"
         return (
             f"{self.status.name.lower().replace('_', ' ')}: f = {self.value:.10g}, gradient {self.gradient_norm:.1e}"
             f"{constraint}; {self.iterations} iterations, {self.evaluations} evaluations, {self.seconds:.3g} s\n"
-            f"{self.status.value}"
+            f"{self.status.value}{self._culprit()}"
         )
+
+    def _culprit(self) -> str:
+        """The constraint that cannot be met."""
+        if self.status is not Status.INFEASIBLE or self.conditions is None:
+            return ""
+        name, number = self.conditions.worst(1)[0]
+        return f"\nViolated most: {name}, by {number:.3g}."
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,0 +1,246 @@
+"""Making plans of Lagrangians: in which order H + JᵀJ is a band, and where H and J have entries."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from banded.checks import check_curvature, check_finite
+from banded.errors import RecoveryError
+from banded.hessian.coloring import for_rows
+from banded.hessian.compiled import compile_value
+from banded.hessian.constraints import Constraints
+from banded.hessian.data import AnyFunction, SumOfSquares, data_of
+from banded.hessian.detect import random_point, significant
+from banded.hessian.engine import Choice, choose, eager_engine
+from banded.hessian.extraction import Extraction, extraction
+from banded.hessian.lagrangian import LagrangianPlan, lagrangian
+from banded.hessian.layout import Layout
+from banded.hessian.products import Function, each_over_batch, value_of
+from banded.hessian.recover import Direct
+from banded.hessian.structure import Structure, repeated
+from banded.hessian.survey import each_problem, products_of, structure_of
+from banded.hessian.verify import Products, testify
+
+NEAR = 0.2  # of a whole number, that a place has to be
+
+
+def plan_lagrangian(
+    f: Callable[..., Tensor],
+    given: Constraints,
+    where: Layout,
+    x: Tensor,
+    args: Sequence[Any],
+    *,
+    bandwidth: int | None,
+    compile: bool,
+    memory: int,
+) -> LagrangianPlan:
+    """Find the structure of a problem with constraints, and choose how its derivatives are computed.
+
+    Args:
+        f: the objective, of a pytree and `args`.
+        given: the constraints.
+        where: the layout of the unknowns.
+        x: `(*batch, n)`, a typical point.
+        args: what the functions take besides.
+        bandwidth: of H + JᵀJ; found if None.
+        compile: whether to compile the whole of it.
+        memory: bytes that a vectorised pass may take, about.
+
+    Raises:
+        NonFiniteError: if f or its derivatives are not finite at `x`.
+        BandwidthError: if a constraint or a term of f couples unknowns that are far apart.
+    """
+    n, m = where.n, given.m
+    generator = torch.Generator().manual_seed(6)
+    multipliers = torch.randn(m, generator=generator, dtype=torch.float64).to(x)
+    point = torch.cat([x, multipliers.expand(*x.shape[:-1], -1), torch.ones_like(x[..., :1])], -1)
+    whole, rows, values = lagrangian(f, given, where, args, point)
+    eager = functools.cache(functools.partial(eager_engine, whole, point, memory))
+    _check_start(eager().run, point, where)
+    look = _Look(each_problem(whole, point, memory, products_of(eager().run)), multipliers, n, data_of(whole) is None)
+    witness = testify(look.every, x, torch.Generator().manual_seed(1))
+    if bandwidth is None:
+        band = structure_of(look.squared, look.every, witness, where)
+    else:
+        band = Structure(n, bandwidth, False, len(where.border), where.by_node(), None, where.width)
+    read, columns, absent = _entries(look, band, x.reshape(-1, n))
+    probes = pad(read.probes(x), (0, m + 1))
+    choice = choose(whole, point, probes, memory, compile, eager)
+    return LagrangianPlan(
+        where,
+        given,
+        whole,
+        rows,
+        values,
+        _values(values, where, choice),
+        read,
+        choice,
+        probes,
+        columns,
+        _positions(read, columns, n + m + 1, n),
+        absent,
+        point,
+        memory,
+    )
+
+
+def _check_start(run: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]], point: Tensor, where: Layout) -> None:
+    n = where.n
+    v = torch.randn(n, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(point)
+    _, gradient, products = run(point, pad(v, (0, point.shape[-1] - n))[None])
+    for number, slope in enumerate(gradient.reshape(-1, point.shape[-1])):
+        problem = number if point.ndim > 1 else None
+        check_finite(slope[-1], slope[:n].reshape(where.shapes[0]) if where.is_tensor else slope[:n], problem)
+    check_curvature(products.reshape(-1))
+
+
+def _values(values: AnyFunction, where: Layout, choice: Choice) -> Function:
+    assert not isinstance(values, SumOfSquares)
+    whole = each_over_batch(values, len(where.batch), vectorised=choice.vectorised, check=lambda _value, _x: None)
+    return value_of(compile_value(whole) if choice.name == "compiled" else whole)
+
+
+class _Look:
+    """The products of a Lagrangian with probes of x, problem by problem.
+
+    Args:
+        runs: those with probes of (x, λ, σ), by the number of the problem.
+        multipliers: λ at which to look, `(m,)`.
+        n: unknowns.
+        alike: whether all problems are one function.
+    """
+
+    def __init__(self, runs: Callable[[int], Products], multipliers: Tensor, n: int, alike: bool) -> None:
+        self._runs, self._multipliers, self._n, self._alike = runs, multipliers, n, alike
+        self._squared: dict[int, Products] = {}
+
+    def at(self, number: int, x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
+        """H v `(c, n)` and J v `(c, m)` at x `(n,)`."""
+        m = len(self._multipliers)
+        shown = self._runs(number)(self._point(x), pad(probes, (0, m + 1)))
+        return shown[:, : self._n], shown[:, self._n : self._n + m]
+
+    def squared(self, number: int) -> Products:
+        """(H + Jᵀ W J) v, with weights that make the rows of J as long as one."""
+        number = 0 if self._alike else number
+        if number not in self._squared:
+            self._squared[number] = self._squares(number)
+        return self._squared[number]
+
+    def every(self, x: Tensor, probes: Tensor) -> Tensor:
+        """The same of all problems, `(*batch, c, n)`."""
+        problems = x.reshape(-1, self._n)
+        shown = [self.squared(number)(one, probes) for number, one in enumerate(problems)]
+        return torch.stack(shown).reshape(*x.shape[:-1], *shown[0].shape)
+
+    def _squares(self, number: int) -> Products:
+        weights: Tensor | None = None
+
+        def products(x: Tensor, probes: Tensor) -> Tensor:
+            nonlocal weights
+            of_H, of_J = self.at(number, x, probes)
+            if not len(self._multipliers):
+                return of_H
+            if weights is None:
+                generator = torch.Generator().manual_seed(7)
+                v = torch.randn(3, self._n, generator=generator, dtype=torch.float64).to(x)
+                size = self.at(number, x, v)[1].square().sum(0)
+                weights = torch.where((size > 0) & size.isfinite(), 1 / size, 1)
+            back = pad(weights * of_J, (self._n, 1))
+            return of_H + self._runs(number)(self._point(x), back)[:, : self._n]
+
+        return products
+
+    def _point(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self._multipliers, x.new_ones(1)])
+
+
+def _entries(look: _Look, band: Structure, problems: Tensor) -> tuple[Extraction, Tensor, Tensor | None]:
+    """How H is read in the order of the band, and where the rows of J have entries, as in `LagrangianPlan`."""
+    direct = extraction(band, "direct", problems[0], compiled=False)
+    masks, found = [], []
+    last = len(problems) - 1
+    for number in sorted({0, last // 3, 2 * last // 3, last}):
+        generator = torch.Generator().manual_seed(8)
+        moved = random_point(look.squared(number), problems[number], generator)
+        for x in (problems[number], moved):
+            probes = direct.probes(x)
+            weighted = probes * (1 + band.numbers(x.device).argsort() / band.n)
+            of_H, of_J = look.at(number, x, torch.cat([probes, weighted]))
+            H = direct.recover(of_H[: len(probes)])
+            at = functools.partial(_products_of_H, look, number)
+            masks.append(significant(testify(at, x, generator), H, band))
+            found.append(_decode(of_J[: len(probes)], of_J[len(probes) :], direct, band))
+    structure = _narrowed(band, np.logical_or.reduce(masks))
+    coloring = for_rows(structure, band, problems.device)
+    read = Extraction(
+        structure, "direct", "with the constraints", Direct(structure, coloring, problems.device), problems[0]
+    )
+    columns, absent = _padded(torch.unique(torch.cat(found), dim=0), found[0].new_tensor(len(look._multipliers)), band)
+    return read, columns, absent
+
+
+def _products_of_H(look: _Look, number: int, x: Tensor, probes: Tensor) -> Tensor:
+    return look.at(number, x, probes)[0]
+
+
+def _narrowed(band: Structure, mask: np.ndarray) -> Structure:
+    """The band with the entries of H alone; it keeps its width, in which JᵀJ has to fit."""
+    mask[0] = True
+    pattern = repeated(mask, band.width)
+    device = None if band.order is None else band.order.device
+    full = np.ones_like(mask) if pattern is None else pattern
+    return replace(band, mask=torch.from_numpy(full).to(device))
+
+
+def _decode(shown: Tensor, weighted: Tensor, direct: Extraction, band: Structure) -> Tensor:
+    """`(E, 2)`: row and column of the entries of J, from its products with probes and with those that rise along x.
+
+    Where a row has one entry under a colour, the second product over the first tells its place.
+    """
+    eps = torch.finfo(shown.dtype).eps
+    scale = shown.abs().sum(0)
+    source, row = (shown.abs() > 0.1 * eps ** (2 / 3) * scale).nonzero().unbind(1)
+    place = (weighted[source, row] / shown[source, row] - 1).double() * band.n
+    colors = direct.recovery.coloring.colors
+    nearest = place.round().clamp(0, band.n - 1).long()
+    sources = torch.cat([colors, direct.recovery.coloring.count + torch.arange(band.border, device=colors.device)])
+    good = ((place - nearest).abs() < NEAR) & (sources[nearest] == source)
+    if not bool(good.all()):
+        number = int(row[~good][0])
+        raise RecoveryError(
+            f"constraints: expected the same derivatives at the same x, and row {number} to couple unknowns as the "
+            "others do, found products that contradict each other; keep random numbers and state outside the "
+            "functions, and see that no constraint is much larger than the others"
+        )
+    return torch.stack([row, band.numbers(shown.device)[nearest]], 1)
+
+
+def _padded(entries: Tensor, m: Tensor, band: Structure) -> tuple[Tensor, Tensor | None]:
+    """Columns `(m, w)` of entries `(E, 2)`, sorted by row, and which of them only fill up their row."""
+    rows = int(m)
+    count = torch.bincount(entries[:, 0], minlength=rows)
+    width = max(1, int(count.max())) if rows else 1
+    first = count.cumsum(0) - count
+    turn = torch.arange(width, device=entries.device)
+    absent = turn >= count[:, None]
+    at = (first[:, None] + turn.minimum((count - 1).clamp(min=0)[:, None])).clamp(max=max(0, len(entries) - 1))
+    columns = entries[:, 1][at] if len(entries) else torch.zeros_like(at)
+    return columns.contiguous(), absent if bool(absent.any()) else None
+
+
+def _positions(read: Extraction, columns: Tensor, length: int, first: int) -> Tensor:
+    """`(m, w)`: where in the products `(c, length)` the entries of J stand, whose rows begin at `first`."""
+    structure, coloring = read.structure, read.recovery.coloring
+    place = columns if structure.place is None else structure.place.to(columns.device)[columns]
+    sources = torch.cat(
+        [coloring.colors, coloring.count + torch.arange(structure.border, device=coloring.colors.device)]
+    )
+    return sources[place] * length + first + torch.arange(len(columns), device=columns.device)[:, None]

@@ -1,0 +1,82 @@
+"""Bounds of the unknowns, in whatever form they are given."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from banded.hessian import Layout
+
+NAMES = "lower", "upper"
+
+
+def bounds_of(bounds: object, where: Layout) -> tuple[Tensor, Tensor]:
+    """Lower and upper bounds as vectors `(*batch, n)`, infinite where there are none.
+
+    Args:
+        bounds: None, or a pair of which each is None, a number, a tensor that broadcasts to the unknowns, or a pytree
+            like theirs of such.
+        where: the layout of the unknowns.
+
+    Raises:
+        TypeError: if it is no pair, or holds other things.
+        ValueError: if a shape does not fit, a bound is NaN, or a lower one above the upper one.
+    """
+    pair = (None, None) if bounds is None else bounds
+    if not isinstance(pair, tuple | list):
+        raise TypeError(
+            f"bounds: expected a pair (lower, upper), of which each may be None, got {type(bounds).__name__}"
+        )
+    if len(pair) != 2:
+        raise ValueError(f"bounds: expected a pair (lower, upper), got {len(pair)} entries")
+    lower, upper = (_vector(one, where, side) for side, one in enumerate(pair))
+    crossed = (lower > upper).nonzero()
+    if len(crossed):
+        at = tuple(crossed[0].tolist())
+        raise ValueError(
+            f"bounds: expected lower <= upper, got {lower[at].item():g} > {upper[at].item():g} for "
+            f"{where.label(at[-1])} ({len(crossed)} of {lower.numel()} unknowns)"
+        )
+    return lower, upper
+
+
+def _vector(bound: Any, where: Layout, side: int) -> Tensor:
+    none = float("inf") if side else -float("inf")
+    spec = pytree.tree_structure(bound)
+    if bound is None or isinstance(bound, Real) or (isinstance(bound, Tensor) and not where.is_tensor):
+        leaves = [bound] * len(where.shapes)
+    elif where.is_tensor:
+        leaves = [bound]
+    else:
+        leaves, spec = pytree.tree_flatten(bound, is_leaf=lambda one: one is None)
+        if len(leaves) != len(where.shapes) or pytree.tree_unflatten(leaves, spec).__class__ is not where.kind:
+            raise ValueError(
+                f"bounds: expected the {NAMES[side]} ones as a pytree like the unknowns, with the leaves "
+                f"{', '.join(where.names)}, got {bound!r}; None for a leaf leaves it free"
+            )
+    parts = [
+        _leaf(none if leaf is None else leaf, where, shape, f"bounds: {NAMES[side]} of {name}")
+        for leaf, shape, name in zip(leaves, where.shapes, where.names, strict=True)
+    ]
+    return torch.cat(parts, -1)
+
+
+def _leaf(bound: Any, where: Layout, shape: torch.Size, label: str) -> Tensor:
+    """`(*batch, numel)`: the bound of one leaf."""
+    try:
+        given = torch.as_tensor(bound, dtype=where.dtype, device=where.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{label}: expected a number or a tensor, got {type(bound).__name__}") from None
+    if bool(given.isnan().any()):
+        raise ValueError(f"{label}: expected numbers, got nan; infinities stand for no bound")
+    wanted = where.batch + shape
+    try:
+        return given.detach().expand(wanted).reshape(*where.batch, -1)
+    except RuntimeError:
+        raise ValueError(
+            f"{label}: expected a number or a shape that broadcasts to {tuple(wanted)}, got {tuple(given.shape)}"
+        ) from None

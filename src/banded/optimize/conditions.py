@@ -1,0 +1,135 @@
+"""What holds at a point of a problem with constraints: multipliers, what is active, what is violated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from banded.hessian import Layout, Tree
+from banded.hessian.constraints import Constraints
+
+SHOWN = 5  # constraints by name, of each kind
+LOUD = 1e-3  # of the largest multiplier, from which a constraint counts as active
+
+
+@dataclass(frozen=True, eq=False)
+class Multipliers:
+    """Those of L = f + λ·c - ν·g - z_l·(x - lower) - z_u·(upper - x), whose gradient is zero at a minimum.
+
+    ν and z are not negative, and zero, nearly, where their constraint is not active. They say how fast the minimum
+    grows: by λ_i where c_i(x) = 0 becomes c_i(x) + ε = 0, by ν_i where g_i(x) >= 0 becomes g_i(x) >= ε, by z where a
+    bound moves inwards; in units of f over those of the constraint.
+
+    Attributes:
+        equality: λ, in the shape of c(x); None where there is none.
+        inequality: ν, in the shape of g(x); None where there is none.
+        lower, upper: z, pytrees like x.
+    """
+
+    equality: Tree
+    inequality: Tree
+    lower: Tree
+    upper: Tree
+
+
+class Named(NamedTuple):
+    """A constraint by its name, with a number: its multiplier, or by how much it is violated."""
+
+    name: str
+    number: float
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """Constraints and bounds at a point, each as a vector.
+
+    Attributes:
+        constraints: the names of the rows.
+        layout: the names of the unknowns.
+        rows: `(m,)`: c(x) and g(x).
+        multipliers: `(m,)`: λ and ν.
+        room: `(2, n)`: x - lower and upper - x, infinite where there is no bound.
+        pressure: `(2, n)`: z of both.
+    """
+
+    constraints: Constraints = field(repr=False)
+    layout: Layout = field(repr=False)
+    rows: Tensor = field(repr=False)
+    multipliers: Tensor = field(repr=False)
+    room: Tensor = field(repr=False)
+    pressure: Tensor = field(repr=False)
+
+    @property
+    def shortfall(self) -> Tensor:
+        """`(m + 2 n,)`: by how much each row and each bound is violated."""
+        kind = self.constraints.equalities
+        rows = torch.cat([self.rows[:kind].abs(), (-self.rows[kind:]).clamp(min=0)])
+        return torch.cat([rows, (-self.room).clamp(min=0).reshape(-1)])
+
+    @property
+    def violation(self) -> float:
+        """The largest of them."""
+        return float(self.shortfall.max())
+
+    def worst(self, count: int = SHOWN) -> list[Named]:
+        """The constraints that are violated most, first."""
+        return self._largest(self.shortfall, 0.0, count)
+
+    def active(self, count: int = SHOWN) -> list[Named]:
+        """Inequalities and bounds that hold x back, the largest multipliers first; fixed unknowns do not count."""
+        return self._largest(self._forces(), self._loud(), count)
+
+    def hardest(self, count: int = SHOWN) -> list[Named]:
+        """Equalities with the largest multipliers: those that cost most."""
+        kind = self.constraints.equalities
+        forces = torch.zeros_like(self.shortfall)
+        forces[:kind] = self.multipliers[:kind].abs()
+        return self._largest(forces, 0.0, count)
+
+    def count_active(self) -> int:
+        """How many inequalities and bounds hold x back."""
+        return int((self._forces() > self._loud()).sum())
+
+    def _forces(self) -> Tensor:
+        moving = self.room.sum(0) > 0
+        forces = torch.cat([self.multipliers.clamp(min=0), torch.where(moving, self.pressure, 0).reshape(-1)])
+        forces[: self.constraints.equalities] = 0
+        return forces
+
+    def _loud(self) -> float:
+        return LOUD * float(self._forces().max())
+
+    def _largest(self, numbers: Tensor, above: float, count: int) -> list[Named]:
+        values, order = numbers.topk(min(count, len(numbers)))
+        return [
+            Named(self.name(number), value)
+            for value, number in zip(values.tolist(), order.tolist(), strict=True)
+            if value > above
+        ]
+
+    def name(self, number: int) -> str:
+        """Of a row, or of a bound: such as `equality[3, 1]`, or `x.u[4] >= lower`."""
+        m, n = len(self.rows), self.layout.n
+        if number < m:
+            return self.constraints.label(number)
+        side, unknown = divmod(number - m, n)
+        return self.layout.label(unknown) + (" <= upper" if side else " >= lower")
+
+    def sentences(self) -> Iterator[str]:
+        """What there is to say, in words."""
+        for title, named in (
+            (f"{self.count_active()} inequalities and bounds hold x back", self.active()),
+            ("The equalities that cost most", self.hardest()),
+        ):
+            if named:
+                yield f"{title}, by their multipliers: {_listed(named)}."
+        worst = self.worst()
+        yield f"Violated most: {_listed(worst)}." if worst else "Nothing is violated."
+
+
+def _listed(named: list[Named]) -> str:
+    return ", ".join(f"{name} {number:.3g}" for name, number in named)

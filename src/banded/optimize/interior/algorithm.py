@@ -1,0 +1,307 @@
+"""The primal-dual interior-point method with a filter, as an algorithm that asks for all it needs.
+
+Wächter & Biegler (2006, Math. Program. 106:25-57); sections and equations are those of this paper.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from banded.optimize.interior.filter import Base, Filter
+from banded.optimize.interior.questions import Asking, Direction, Inquiry, Measure, Step, Trial, question
+from banded.optimize.result import Status
+
+MU = 0.1  # the first μ
+KAPPA_EPS, KAPPA_MU, THETA_MU = 10.0, 0.2, 1.5  # of the barrier update, eq. 7
+TAU = 0.99  # of the way to the bounds, at least
+FIRST, LEAST, LARGEST = 1e-4, 1e-20, 1e40  # δ, algorithm IC
+FASTER, FAST, SLOWER = 100.0, 8.0, 1 / 3  # how it grows at first and later, and shrinks
+SOFT, SOFT_POWER = 1e-8, 0.25  # δ_c = SOFT μ^SOFT_POWER where equations depend on each other
+DEPENDENT = 1e-5  # relative residual from which they seem to
+CORRECTIONS, CORRECTED = 4, 0.99  # second-order corrections, and how much each has to bring
+TINY = 10.0  # eps, relative, below which a step is none
+RESTORED = 0.9  # Σ |c| has to fall to this share in restoration
+ENOUGH, IDLE, PATIENCE = 100.0, 1e-9, 15  # errors within so many tolerances, φ the same but for so much, so many times
+BOUNDS = 1e3  # as if there were no more, for the last μ: the products of all of them are what is left to gain
+CROWDED, MET, SHORT = 1e4, 1e-5, 1e-9  # s_d, violation and step, at which the bounds seem to leave no room
+UNBOUNDED = 1e20  # of the scaled objective
+
+
+class Iterate(NamedTuple):
+    """An iterate, in numbers.
+
+    Attributes:
+        measure: how far from an optimum.
+        mu: μ.
+        direction: the step that led here, None at the start.
+        primal, dual: how much of it.
+        shift: δ of that step.
+        trials: points tried on the way.
+        value: the objective, scaled.
+        violation: largest |c|, scaled.
+        restoration: whether this is one of restoration.
+        restored: whether that has done its work here.
+        status: why there is no next iterate, or None.
+    """
+
+    measure: Measure
+    mu: float
+    direction: Direction | None
+    primal: float
+    dual: float
+    shift: float
+    trials: int
+    value: float
+    violation: float
+    restoration: bool = False
+    restored: bool = False
+    status: Status | None = None
+
+
+class Settings(NamedTuple):
+    """What a run is given.
+
+    Attributes:
+        tolerance: of the scaled error E_0.
+        eps: of the dtype.
+        mu: the first μ.
+        constrained: whether there are equations.
+        bounds: how many bounds there are, those of slacks included.
+    """
+
+    tolerance: float
+    eps: float
+    mu: float
+    constrained: bool
+    bounds: float = 1.0
+
+
+Watch = Callable[[Iterate], Asking[Iterate]]
+
+
+class InteriorPoint:
+    """The method for one problem, in one phase.
+
+    Args:
+        settings: as they are.
+        phase: 0, or 1 for restoration.
+        watch: in restoration, has a look at iterates: they are told in terms of the regular phase, and the last one has
+            a status.
+    """
+
+    def __init__(self, settings: Settings, phase: int = 0, watch: Watch | None = None) -> None:
+        self._settings, self._phase, self._watch = settings, phase, watch
+        self._mu, self._shift, self._acceptable, self._tiny = settings.mu, 0.0, 0, False
+        self._phi = math.inf
+        self._last = 0.0  # the last δ that was needed
+        self._relaxed = False
+        self._bounds = min(BOUNDS, max(1.0, settings.bounds))
+        self._least = settings.tolerance / KAPPA_EPS / self._bounds
+        self._filter = Filter(0.0, math.inf)
+        self._moved: tuple[Direction | None, float, float, float, int] = (None, 0.0, 0.0, 0.0, 0)  # what led here
+
+    @property
+    def mu(self) -> float:
+        """μ."""
+        return self._mu
+
+    def run(self) -> Asking[Status | None]:
+        """From where the workspace is, to the status; None where restoration has done its work."""
+        if self._phase == 0 and self._settings.constrained:
+            yield self._ask(Step.MULTIPLIERS)
+        measure = yield from self._measure()
+        self._filter = Filter.at(measure.theta)
+        while True:
+            iterate = self._iterate(measure)
+            if self._watch is not None:
+                iterate = yield from self._watch(iterate)
+            yield iterate if self._phase == 0 else iterate._replace(status=None)  # which speaks of restoration alone
+            if iterate.status is not None or iterate.restored:
+                return None if iterate.restored else iterate.status
+            measure = yield from self._lower_barrier((yield from self._make_room(measure)))
+            ended = yield from self._advance(measure)
+            if ended is not None:
+                if self._phase == 0:
+                    yield iterate._replace(status=ended)
+                return ended
+            measure = yield from self._measure()
+
+    def _ask(self, step: Step, *numbers: float) -> Inquiry:
+        return question(self._phase, step, *numbers)
+
+    def _measure(self) -> Asking[Measure]:
+        measure: Measure = yield self._ask(Step.MEASURE, self._mu)
+        return measure
+
+    def _iterate(self, measure: Measure) -> Iterate:
+        direction, primal, dual, shift, trials = self._moved
+        status = None
+        error = measure.error(self._bounds)
+        tolerance, eps = self._settings.tolerance, self._settings.eps
+        near = error <= max(ENOUGH * tolerance, eps ** (1 / 3))
+        idle = near and abs(measure.phi - self._phi) <= max(IDLE, 10 * eps) * max(1.0, abs(measure.phi))
+        self._acceptable, self._phi = self._acceptable + 1 if idle else 0, measure.phi
+        if error <= tolerance:
+            status = Status.CONVERGED
+        elif self._acceptable >= PATIENCE:
+            status = Status.PRECISION
+        elif not math.isfinite(error):
+            status = Status.NON_FINITE
+        elif measure.phi < -UNBOUNDED:
+            status = Status.UNBOUNDED
+        return Iterate(
+            measure,
+            self._mu,
+            direction,
+            primal,
+            dual,
+            shift,
+            trials,
+            measure.value,
+            measure.primal,
+            self._phase > 0,
+            False,
+            status,
+        )
+
+    def _lower_barrier(self, measure: Measure) -> Asking[Measure]:
+        """Μ falls while the barrier problem is solved well enough for it (eq. 7)."""
+        while self._mu > self._least and (measure.barrier_error <= KAPPA_EPS * self._mu or self._tiny):
+            self._mu = max(self._least, min(KAPPA_MU * self._mu, self._mu**THETA_MU))
+            self._tiny = False
+            self._filter.clear()
+            measure = yield from self._measure()
+        return measure
+
+    def _make_room(self, measure: Measure) -> Asking[Measure]:
+        """Move the bounds by the tolerance, once, where their multipliers grow and grow: then nothing lies inside."""
+        last = self._moved[0]
+        still = last is not None and last.size < SHORT
+        if self._phase or self._relaxed or not still or measure.dual_scale < CROWDED or measure.primal > MET:
+            return measure
+        self._relaxed = True
+        yield self._ask(Step.RELAX, self._mu, self._settings.tolerance)
+        self._filter.clear()
+        return (yield from self._measure())
+
+    def _advance(self, measure: Measure) -> Asking[Status | None]:
+        """To the next point, or the reason why there is none."""
+        direction = yield from self._direction()
+        if direction is None:
+            return Status.NON_FINITE
+        base = Base(measure.theta, measure.phi, direction.slope, 10 * self._settings.eps * abs(measure.phi))
+        if direction.size < TINY * self._settings.eps and measure.theta < self._filter.theta_min:
+            return (yield from self._crawl(direction))
+        found = yield from self._search(base, direction)
+        if found is None:
+            return (yield from self._restore(base))
+        length, taken, trials, trial = found
+        if not (base.switches(length) and base.decreases(length, trial.phi)):
+            self._filter.add(base)
+        yield from self._take(length, taken, trials)
+        self._tiny = False
+        return None
+
+    def _take(self, length: float, direction: Direction, trials: int) -> Asking[None]:
+        yield self._ask(Step.TAKE, length, direction.dual, self._mu)
+        self._moved = (direction, length, direction.dual, self._shift, trials)
+
+    def _crawl(self, direction: Direction) -> Asking[Status | None]:
+        """A step that rounding errors swallow: it is taken as it is, once (§3.9)."""
+        if self._tiny:
+            return Status.PRECISION
+        trial: Trial = yield self._ask(Step.LOOK, direction.primal, self._mu)
+        if not (math.isfinite(trial.theta) and math.isfinite(trial.phi)):
+            return Status.NON_FINITE
+        yield from self._take(direction.primal, direction, 1)
+        self._tiny = True
+        return None
+
+    def _direction(self) -> Asking[Direction | None]:
+        """With the smallest δ tried for which the system has the right inertia (algorithm IC)."""
+        tau, shift, soft = max(TAU, 1 - self._mu), 0.0, 0.0
+        while shift <= LARGEST:
+            direction: Direction | None = yield self._ask(Step.DIRECTION, self._mu, tau, shift, soft)
+            if direction is not None and direction.residual > DEPENDENT and soft == 0:
+                soft = SOFT * self._mu**SOFT_POWER
+                continue
+            if direction is not None and math.isfinite(direction.slope):
+                self._last = shift or self._last
+                self._shift = shift
+                return direction
+            if shift:
+                shift *= FAST if self._last else FASTER
+            else:
+                shift = max(LEAST, self._last * SLOWER) if self._last else FIRST
+        return None
+
+    def _search(self, base: Base, direction: Direction) -> Asking[tuple[float, Direction, int, Trial] | None]:
+        """Back from the longest step until the filter accepts: the length, the direction, how many trials, the last."""
+        length, trials = direction.primal, 0
+        shortest = self._filter.shortest(base)
+        while trials == 0 or length >= shortest:
+            step = Step.LOOK if trials == 0 else Step.TRY
+            trial: Trial = yield self._ask(step, length, self._mu)
+            trials += 1
+            if self._filter.accepts(base, length, trial.theta, trial.phi):
+                if step is Step.TRY:  # derivatives must be finite, too
+                    trial = yield self._ask(Step.LOOK, length, self._mu)
+                if math.isfinite(trial.phi):
+                    return length, direction, trials, trial
+            if trials == 1 and self._settings.constrained and base.theta <= trial.theta < math.inf:
+                corrected = yield from self._correct(base, direction, trial)
+                if corrected is not None:
+                    return corrected
+                # the corrections took the place of the step: it is found again
+                again: Direction | None = yield self._ask(
+                    Step.DIRECTION, self._mu, max(TAU, 1 - self._mu), self._shift, 0.0
+                )
+                assert again is not None
+            length /= 2
+        return None
+
+    def _correct(
+        self, base: Base, direction: Direction, trial: Trial
+    ) -> Asking[tuple[float, Direction, int, Trial] | None]:
+        """Second-order corrections of a first trial that went away from the constraints (§2.4)."""
+        tau, length, theta = max(TAU, 1 - self._mu), direction.primal, trial.theta
+        for turn in range(CORRECTIONS):
+            other: Direction | None = yield self._ask(Step.CORRECTION, self._mu, tau, 1.0 if turn == 0 else 0.0, length)
+            if other is None or not math.isfinite(other.slope):
+                return None
+            length = other.primal
+            trial = yield self._ask(Step.LOOK, length, self._mu)
+            if self._filter.accepts(base, length, trial.theta, trial.phi):
+                return length, other._replace(dual=direction.dual), turn + 2, trial
+            if not trial.theta <= CORRECTED * theta:
+                return None
+            theta = trial.theta
+        return None
+
+    def _restore(self, base: Base) -> Asking[Status | None]:
+        """Restoration of feasibility, where no step is acceptable (§3.3)."""
+        if self._phase > 0 or not self._settings.constrained:
+            return Status.LINE_SEARCH
+        if base.theta <= 1e-2 * self._settings.tolerance:
+            return Status.PRECISION
+        self._filter.add(base)
+        measure = yield from self._measure()
+        mu = max(self._mu, measure.primal)
+
+        def watch(iterate: Iterate) -> Asking[Iterate]:
+            there: Trial = yield question(0, Step.COMPARE, self._mu)
+            good = math.isfinite(there.phi) and there.theta <= RESTORED * base.theta
+            good = good and self._filter.allows(there.theta, there.phi, 0.0)
+            return iterate._replace(value=there.value, violation=there.primal, restored=good)
+
+        yield question(0, Step.ENTER, mu)
+        other = InteriorPoint(self._settings._replace(mu=mu), 1, watch)
+        status = yield from other.run()
+        if status is not None and not status.success:
+            return status
+        yield question(0, Step.LEAVE, self._mu, max(TAU, 1 - self._mu))
+        self._moved = (None, 0.0, 0.0, 0.0, 0)
+        if status is None:
+            return None
+        measure = yield from self._measure()
+        return Status.INFEASIBLE if measure.primal > math.sqrt(self._settings.tolerance) else Status.LINE_SEARCH

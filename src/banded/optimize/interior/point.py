@@ -1,0 +1,73 @@
+"""Points in the unknowns and the multipliers, with all that is known there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+from banded.matrix import Symmetric
+from banded.matrix.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Of A problems, in the scaled form.
+
+    Attributes:
+        v: `(A, N)`: unknowns x and y.
+        multipliers: λ `(A, m)`.
+        lower, upper: z of the bounds, `(A, N)`; 0 where there is none.
+        value: f `(A,)`, scaled.
+        rows: r(x) + E y `(A, m)`, scaled.
+        slope: the gradient of f, `(A, N)`.
+        J: the Jacobian of r, scaled, its columns of fixed unknowns empty.
+        H: the Hessian of the Lagrangian, its rows and columns of fixed unknowns empty.
+    """
+
+    v: Tensor
+    multipliers: Tensor
+    lower: Tensor
+    upper: Tensor
+    value: Tensor
+    rows: Tensor
+    slope: Tensor
+    J: Rows
+    H: Symmetric
+
+    def is_finite(self) -> Tensor:
+        """`(A,)`: whether all derivatives are: of finite numbers the sum is, but for an overflow, which is as bad."""
+        parts = (self.slope, self.J.values, *self.H.tensors)
+        total: Tensor = sum((one.reshape(len(one), -1).sum(1) for one in parts), self.value)
+        return total.isfinite()
+
+    def take(self, rows: Tensor) -> Point:
+        """Some of them."""
+        return self._each(lambda one: one[rows])
+
+    def put(self, rows: Tensor, other: Point) -> Point:
+        """All of them, some replaced."""
+        mine, others = self._tensors(), iter(other._tensors())
+        made = iter([one.index_copy(0, rows, next(others)) for one in mine])
+        return self._each(lambda _: next(made))
+
+    def _tensors(self) -> list[Tensor]:
+        found: list[Tensor] = []
+        for field in fields(self):
+            one = getattr(self, field.name)
+            found += [one.values] if isinstance(one, Rows) else one.tensors if isinstance(one, Symmetric) else [one]
+        return found
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Point:
+        made: dict[str, Any] = {}
+        for field in fields(self):
+            one = getattr(self, field.name)
+            if isinstance(one, Rows):
+                made[field.name] = one.with_values(change(one.values))
+            elif isinstance(one, Symmetric):
+                made[field.name] = one.with_tensors(tuple(change(part) for part in one.tensors))
+            else:
+                made[field.name] = change(one)
+        return Point(**made)

@@ -1,0 +1,115 @@
+"""What the interior-point method asks of the linear algebra, and what it is told: numbers only."""
+
+from collections.abc import Generator
+from enum import IntEnum
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+Answer = TypeVar("Answer")
+Asking: TypeAlias = Generator[Any, Any, Answer]
+"""A part of the method: asks questions, yields iterates, returns an answer."""
+
+
+class Step(IntEnum):
+    """The kinds of questions; in each phase, of a batch those with the lower number are answered first."""
+
+    MEASURE = 0  # how far the point is from an optimum of the barrier problem
+    MULTIPLIERS = 1  # λ anew, as least squares has them
+    DIRECTION = 2  # the step of Newton's method on the conditions of optimality
+    CORRECTION = 3  # the same with the curvature of the constraints at the last trial taken into account
+    TRY = 4  # the values at a part of the step
+    LOOK = 5  # the same with derivatives, kept in case the point is taken
+    TAKE = 6  # move to the point that was tried last
+    ENTER = 7  # the phase of restoration begins where the regular one is
+    COMPARE = 8  # where restoration is, measured as in the regular phase
+    LEAVE = 9  # the regular phase goes on from where restoration is
+    RELAX = 10  # the bounds a little farther apart, where there is no room between them
+
+
+class Which(NamedTuple):
+    """A kind of question, of the regular phase (0) or that of restoration (1)."""
+
+    phase: int
+    step: Step
+
+
+class Measure(NamedTuple):
+    """How far a point is from an optimum of the barrier problem (Wächter & Biegler 2006, eq. 5), scaled by s_d and s_c.
+
+    Attributes:
+        theta: Σ |c|, of the scaled rows.
+        phi: the barrier function.
+        dual: largest entry of the gradient of the Lagrangian.
+        primal: largest |c|.
+        complementarity: largest product of a multiplier and the distance to its bound.
+        centrality: largest difference of such a product from μ.
+        dual_scale, complementarity_scale: s_d and s_c, 1 unless multipliers are large.
+        value: the objective.
+    """
+
+    theta: float
+    phi: float
+    dual: float
+    primal: float
+    complementarity: float
+    centrality: float
+    dual_scale: float
+    complementarity_scale: float
+    value: float
+
+    def error(self, bounds: float) -> float:
+        """E_0, for μ = 0, with the products of so many bounds together: they are what is left to gain."""
+        gap = bounds * self.complementarity
+        return max(self.primal, self.dual / self.dual_scale, gap / self.complementarity_scale)
+
+    @property
+    def barrier_error(self) -> float:
+        """E_μ."""
+        return max(self.primal, self.dual / self.dual_scale, self.centrality / self.complementarity_scale)
+
+
+class Direction(NamedTuple):
+    """A step d of all unknowns.
+
+    Attributes:
+        slope: ∇φᵀd.
+        primal: the longest part of the step that keeps the unknowns within the bounds.
+        dual: the same for the multipliers of the bounds.
+        size: largest |d| / (1 + |v|).
+        length: largest |d|.
+        residual: of the linear system, relative.
+    """
+
+    slope: float
+    primal: float
+    dual: float
+    size: float
+    length: float
+    residual: float
+
+
+class Trial(NamedTuple):
+    """The values at a trial point, not finite where they are not.
+
+    Attributes:
+        theta: Σ |c|, of the scaled rows.
+        phi: the barrier function.
+        value: the objective.
+        primal: largest |c|, scaled.
+    """
+
+    theta: float
+    phi: float
+    value: float
+    primal: float
+
+
+class Inquiry(NamedTuple):
+    """A question of a phase, with the numbers that it takes."""
+
+    kind: Which
+    number: tuple[float, ...]
+
+
+def question(phase: int, step: Step, *numbers: float) -> Inquiry:
+    """A question of a phase."""
+    return Inquiry(Which(phase, step), numbers)
