@@ -17,7 +17,7 @@ NARROW = 14  # up to this k + 1, scalar substitution beats SIMD (store forwardin
 
 
 @fast
-def _factor_one(a: Array, L: Array) -> int:
+def factor_one(a: Array, L: Array) -> int:
     """Right-looking band Cholesky (LAPACK pbtf2), square root off the critical path."""
     n, w = a.shape
     k = w - 1
@@ -209,19 +209,19 @@ def _inverse_wide(L: Array, s: Array) -> None:
 def factor(a: Array, L: Array, info: Array) -> None:
     """A = L L^T of every matrix; info is 0, or 1 + the first row whose pivot is not > 0."""
     for b in range(a.shape[0]):
-        info[b] = _factor_one(a[b], L[b])
+        info[b] = factor_one(a[b], L[b])
 
 
 @exact
 def factor_bands(bands: Array, L: Array, info: Array) -> None:
     """The same from bands (B, k + 1, n), turned one by one while they are in the cache."""
     for b in range(bands.shape[0]):
-        _turn(bands[b], L[b])
-        info[b] = _factor_one(L[b], L[b])
+        turn(bands[b], L[b])
+        info[b] = factor_one(L[b], L[b])
 
 
 @exact
-def _turn(band: Array, columns: Array) -> None:
+def turn(band: Array, columns: Array) -> None:
     """Columns = band^T, in pieces."""
     w, n = band.shape
     for start in range(0, n, 512):
@@ -231,7 +231,7 @@ def _turn(band: Array, columns: Array) -> None:
 
 
 @exact
-def _forward_one(L: Array, x: Array) -> None:
+def forward_one(L: Array, x: Array) -> None:
     """L x = b in place, x (n, m)."""
     if x.size == 0:
         return
@@ -244,7 +244,7 @@ def _forward_one(L: Array, x: Array) -> None:
 
 
 @exact
-def _backward_one(L: Array, x: Array) -> None:
+def backward_one(L: Array, x: Array) -> None:
     """L^T x = b in place, x (n, m)."""
     if x.size == 0:
         return
@@ -261,7 +261,7 @@ def backward(L: Array, b: Array, x: Array) -> None:
     """L^T x = b for every matrix, b and x (B, n, m)."""
     for i in range(L.shape[0]):
         x[i] = b[i]
-        _backward_one(L[i], x[i])
+        backward_one(L[i], x[i])
 
 
 @allocating
@@ -269,8 +269,8 @@ def solve(L: Array, b: Array, x: Array) -> None:
     """L L^T x = b for every matrix, b and x (B, n, m)."""
     for i in range(L.shape[0]):
         x[i] = b[i]
-        _forward_one(L[i], x[i])
-        _backward_one(L[i], x[i])
+        forward_one(L[i], x[i])
+        backward_one(L[i], x[i])
 
 
 @allocating
@@ -278,10 +278,10 @@ def solve_at_once(a: Array, b: Array, x: Array, info: Array) -> None:
     """Factor and solve for every matrix, without keeping the factors: all of one stays in the cache."""
     L = np.empty(a.shape[1:], a.dtype)
     for i in range(a.shape[0]):
-        info[i] = _factor_one(a[i], L)
+        info[i] = factor_one(a[i], L)
         x[i] = b[i]
-        _forward_one(L, x[i])
-        _backward_one(L, x[i])
+        forward_one(L, x[i])
+        backward_one(L, x[i])
 
 
 @allocating

@@ -13,6 +13,7 @@ from banded.matrix.bordered import Bordered
 from banded.matrix.periodic import Periodic
 from banded.matrix.reordered import Reordered
 from banded.matrix.symmetric import Symmetric
+from banded.matrix.symmetric_banded import SymmetricBanded
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +91,11 @@ class Congruence:
         columns: of the rows, `(m, w)`.
         like: one matrix that has room for the entries of Aᵀ D A.
 
+    Attributes:
+        places: `(m, w)`: the columns along the chain.
+        order, place: `(n,)`: the unknown at each place, and the place of each; None where both agree.
+        is_one_band: whether all is in one band.
+
     Raises:
         BandwidthError: if it has not.
     """
@@ -97,14 +103,16 @@ class Congruence:
     def __init__(self, columns: Tensor, like: Symmetric) -> None:
         inner = like.inner if isinstance(like, Reordered) else like
         core = inner.core if isinstance(inner, Bordered) else inner
-        self._places = (like.place[columns] if isinstance(like, Reordered) else columns).contiguous()
+        self.order, self.place = (like.order, like.place) if isinstance(like, Reordered) else (None, None)
+        self.places = (columns if self.place is None else self.place[columns]).contiguous()
+        self.is_one_band = isinstance(inner, SymmetricBanded)
         self._periodic = isinstance(core, Periodic)
         self._shapes = [one.shape for one in like.tensors]
         self._core, self._bandwidth = core.n, core.bandwidth
         self._check()
 
     def _check(self) -> None:
-        place = torch.where(self._places < self._core, self._places, -1)
+        place = torch.where(self.places < self._core, self.places, -1)
         apart = (place[:, :, None] - place[:, None, :]).abs()
         if self._periodic:
             apart = torch.minimum(apart, self._core - apart)
@@ -131,14 +139,14 @@ class Congruence:
         if len(arrays) == 1:
             arrays += [np.zeros((len(arrays[0]), 0, 0), whole.dtype)] * 2
         row_kernels.congruence(
-            self._places.numpy(), whole.reshape(-1, *whole.shape[-2:]), _flat(weights), *arrays, self._periodic
+            self.places.numpy(), whole.reshape(-1, *whole.shape[-2:]), _flat(weights), *arrays, self._periodic
         )
         return tensors
 
     def _scattered(self, values: Tensor, weights: Tensor, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        width = self._places.shape[1]
-        row = self._places[:, :, None].expand(-1, -1, width)
-        column = self._places[:, None, :].expand(-1, width, -1)
+        width = self.places.shape[1]
+        row = self.places[:, :, None].expand(-1, -1, width)
+        column = self.places[:, None, :].expand(-1, width, -1)
         pairs = (weights[..., None] * values)[..., :, None] * values[..., None, :]
         c = self._core
         d = (row - column) % c if self._periodic else row - column

@@ -14,7 +14,9 @@ Cholesky's failing is the test. What ε changes is undone by refinement against 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,65 +33,14 @@ WORTH = 0.5  # to which a refinement has to bring it, for another one
 CONDITION = 1e6  # by which a solution may exceed its right-hand side, for the residual to be relative to it
 
 
-@dataclass(eq=False)
-class System:
+class System(Protocol):
     """The factored system of A problems.
 
     Attributes:
-        form: of the problems.
-        J: the Jacobian, its columns of fixed unknowns empty.
-        H: the Hessian with its rows and columns of fixed unknowns empty.
-        S: `(A, N)`: what is added to the diagonal, Σ + δ; 1 for fixed unknowns.
-        compliance: `(A, m)`: δ_c.
-        C: `(A, m)`: with the unknowns of single rows eliminated, and ε.
-        K: the condensed matrices.
-        factor: of K, where it is one and positive definite.
         good: `(A,)`, which of them are positive definite.
     """
 
-    form: Form
-    J: Rows
-    H: Symmetric
-    S: Tensor
-    compliance: Tensor
-    C: Tensor
-    K: Symmetric
-    factor: Factor | None
     good: Tensor
-
-    @classmethod
-    def condensed(
-        cls, form: Form, H: Symmetric, J: Rows, S: Tensor, compliance: Tensor, congruence: Congruence, epsilon: Tensor
-    ) -> System:
-        """Condense and factor.
-
-        Args:
-            form: of the problems.
-            H: the Hessian.
-            J: the Jacobian.
-            S: what is added to the diagonal.
-            compliance: `(A,)`: δ_c.
-            congruence: JᵀDJ in the storage of H.
-            epsilon: `(A,)`.
-        """
-        n = form.n
-        C = compliance[:, None].expand(-1, form.m)
-        if form.blocks:
-            C = C.clone()
-            for block, one in form.parts(S):
-                C[:, block.first : block.end] += 1 / one
-        W = H.add_diagonal(S[:, :n])
-        K = W
-        compliance = compliance[:, None]
-        if form.m:
-            size = H.diagonal().abs().amax(1, keepdim=True)
-            size = torch.where(size > 0, size, S[:, :n].mean(1, keepdim=True))
-            C = torch.maximum(C, epsilon[:, None] * J.sizes() / size)
-            C = torch.where(C > 0, C, 1)  # of rows without entries
-            added = congruence(J.values, 1 / C)
-            K = W.with_tensors(tuple(a + b for a, b in zip(W.tensors, added, strict=True)))
-        factor, good = _factored(K)
-        return cls(form, J, H, S, compliance, C, K, factor, good)
 
     def solve(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The step `(A, N)`, the change of λ `(A, m)`, and the relative residual `(A,)` that is left.
@@ -98,6 +49,120 @@ class System:
             a: `(A, N)`, right-hand sides of the unknowns.
             b: `(A, m)`, of the equations.
         """
+        ...
+
+
+def condensed(
+    form: Form, H: Symmetric, J: Rows, S: Tensor, compliance: Tensor, congruence: Congruence, epsilon: Tensor
+) -> System:
+    """Condense and factor.
+
+    Args:
+        form: of the problems.
+        H: the Hessian, its rows and columns of fixed unknowns empty.
+        J: the Jacobian, its columns of fixed unknowns empty.
+        S: `(A, N)`: what is added to the diagonal, Σ + δ; 1 for fixed unknowns.
+        compliance: `(A,)`: δ_c.
+        congruence: JᵀDJ in the storage of H.
+        epsilon: `(A,)`.
+    """
+    n = form.n
+    C = compliance[:, None].expand(-1, form.m)
+    if form.blocks:
+        C = C.clone()
+        for block, one in form.parts(S):
+            C[:, block.first : block.end] += 1 / one
+    if form.m:
+        size = H.diagonal().abs().amax(1, keepdim=True)
+        size = torch.where(size > 0, size, S[:, :n].mean(1, keepdim=True))
+        C = torch.maximum(C, epsilon[:, None] * J.sizes() / size)
+        C = torch.where(C > 0, C, 1)  # of rows without entries
+    if congruence.is_one_band and S.device.type == "cpu":
+        return BandSystem(form, H, J, S, compliance, congruence, C)
+    return GeneralSystem(form, H, J, S, compliance[:, None], congruence, C)
+
+
+class BandSystem:
+    """That whose matrix is one band, in compiled loops.
+
+    Args:
+        form, H, J, S, compliance, congruence: as in `condensed`.
+        C: `(A, m)`: with the unknowns of single rows eliminated, and ε.
+    """
+
+    def __init__(
+        self, form: Form, H: Symmetric, J: Rows, S: Tensor, compliance: Tensor, congruence: Congruence, C: Tensor
+    ) -> None:
+        from banded.optimize.interior import kkt_kernels  # numba takes half a second to load
+
+        self._n, self._order, self._place = form.n, congruence.order, congruence.place
+        blocks = form.blocks
+        self._blocks = (
+            np.array([one.first for one in blocks], np.int64),
+            np.array([one.end for one in blocks], np.int64),
+            np.array([one.sign for one in blocks], np.float64),
+        )
+        self._H = H.band.contiguous().numpy()
+        self._S = self._along(S)
+        self._rows = congruence.places.numpy(), J.values.contiguous().numpy(), C.contiguous().numpy()
+        self._compliance = compliance.numpy()
+        count, rows, n = self._H.shape
+        self._L, info = np.empty((count, n, rows)), np.empty(count, np.int64)
+        kkt_kernels.condense(self._H, self._S, *self._rows, self._L, info)
+        self.good = torch.from_numpy(info == 0)
+
+    def solve(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `System` has it."""
+        from banded.optimize.interior import kkt_kernels  # as above
+
+        first = self._along(a)
+        v, multipliers = np.empty_like(first), np.empty(b.shape)
+        error = np.empty(len(first))
+        limits = REFINEMENTS, ENOUGH, WORTH, CONDITION
+        kkt_kernels.solve(
+            self._L, self._H, self._S, *self._rows, self._compliance, self._blocks, limits,
+            first, b.contiguous().numpy(), v, multipliers, error,
+        )  # fmt: skip
+        found = torch.from_numpy(v)
+        if self._place is not None:
+            found = torch.cat([found[:, : self._n][:, self._place], found[:, self._n :]], 1)
+        return found, torch.from_numpy(multipliers), torch.from_numpy(error)
+
+    def _along(self, v: Tensor) -> np.ndarray:
+        """V `(A, N)` with x in the order of the band."""
+        if self._order is not None:
+            v = torch.cat([v[:, : self._n][:, self._order], v[:, self._n :]], 1)
+        array: np.ndarray = v.contiguous().numpy()
+        return array
+
+
+@dataclass(eq=False)
+class GeneralSystem:
+    """That with a border or on a loop, and that on an accelerator.
+
+    Attributes:
+        form, H, J, S, congruence: as in `condensed`.
+        compliance: `(A, 1)`: δ_c.
+        C: `(A, m)`: with the unknowns of single rows eliminated, and ε.
+    """
+
+    form: Form
+    H: Symmetric
+    J: Rows
+    S: Tensor
+    compliance: Tensor
+    congruence: Congruence
+    C: Tensor
+
+    def __post_init__(self) -> None:
+        self._K = self.H.add_diagonal(self.S[:, : self.form.n])
+        if self.form.m:
+            added = self.congruence(self.J.values, 1 / self.C)
+            self._K = self._K.with_tensors(tuple(a + b for a, b in zip(self._K.tensors, added, strict=True)))
+        self._factor, self.good = _factored(self._K)
+
+    def solve(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `System` has it."""
         v, multipliers = self._once(a, b)
         rest = self._residual(a, b, v, multipliers)
         least = self._error(rest, a, b, v, multipliers)
@@ -151,9 +216,9 @@ class System:
         return a - pulled, b - form.add_rows(self.J @ x - self.compliance * multipliers, v)
 
     def _solve(self, b: Tensor) -> Tensor:
-        if self.factor is not None:
-            return self.factor.solve(b[0])[None]
-        return self.K.solve_where_definite(b)[0]
+        if self._factor is not None:
+            return self._factor.solve(b[0])[None]
+        return self._K.solve_where_definite(b)[0]
 
 
 def _factored(K: Symmetric) -> tuple[Factor | None, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from banded.matrix.rows import Congruence
 from banded.optimize.interior.form import Form
-from banded.optimize.interior.kkt import EPSILON, System
+from banded.optimize.interior.kkt import EPSILON, System, condensed
 from banded.optimize.interior.point import Point
 from banded.optimize.interior.questions import Direction, Measure, Trial
 
@@ -143,7 +143,7 @@ class Phase:
         gradient = here.slope - here.lower + here.upper
         zeros = here.H.with_tensors(tuple(torch.zeros_like(one) for one in here.H.tensors))
         one = torch.ones_like(here.v)
-        system = System.condensed(form, zeros, here.J, one, here.value * 0, self.congruence, self._epsilon)
+        system = condensed(form, zeros, here.J, one, here.value * 0, self.congruence, self._epsilon)
         _, multipliers, _ = system.solve(-gradient, torch.zeros_like(here.rows))
         small = multipliers.abs().amax(1, keepdim=True) <= LARGE
         self.look_again(torch.where(small, multipliers, 0))
@@ -180,7 +180,7 @@ class Phase:
         best: tuple[Tensor, Tensor, Tensor] | None = None
         tried = self._epsilon
         for factor in (1.0, *OTHERS):
-            system = System.condensed(self.form, self.here.H, self.here.J, S, soft, self.congruence, tried * factor)
+            system = condensed(self.form, self.here.H, self.here.J, S, soft, self.congruence, tried * factor)
             if not bool(system.good.any()):
                 if best is None:
                     return None
