@@ -5,8 +5,8 @@
 TRACK.csv holds a closed centre line with the widths to either side, a row per
 point: `x_m, y_m, w_tr_right_m, w_tr_left_m`, all in metres (the format of the
 TUMFTM racetrack database). The unknowns are the lateral offsets a_i of the
-line, one for each point, and the loss is Σ κ² ds over the closed line plus a
-logarithmic barrier at the edges, tightened in a few steps.
+line to the right, one for each point; the loss is Σ κ² ds over the closed
+line, and the edges are bounds: -left_i <= a_i <= right_i.
 
 The circuit is a closed loop, so that the first unknowns meet the last ones: a
 periodic chain of half-bandwidth 2, whose band wraps round.
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.collections import LineCollection
 
 COLUMNS = ("x_m", "y_m", "w_tr_right_m", "w_tr_left_m")
-BARRIERS = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)  # weights, in the units of the loss, 1/m
+LOUD = 1e-3  # of the largest multiplier, from which an edge is said to hold a point
+HELD: Any = {"color": "C0", "marker": "o", "markersize": 4, "linestyle": "none"}
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,19 @@ class Track:
 
 @dataclass(frozen=True)
 class Raceline:
-    """The outcome: offsets `(n,)` to the right in metres, Σ κ² ds in 1/m, Newton steps and seconds."""
+    """The outcome.
+
+    Attributes:
+        offset: `(n,)`, to the right in metres.
+        pull: `(n,)`, multipliers of the edges in 1/m²: how fast Σ κ² ds would fall if an edge moved outwards there,
+            positive on the right, negative on the left, zero nearly where the line is free.
+        curvature: Σ κ² ds in 1/m.
+        iterations: Newton steps.
+        seconds: of the whole solve.
+    """
 
     offset: Tensor
+    pull: Tensor
     curvature: float
     iterations: int
     seconds: float
@@ -142,27 +152,23 @@ def solve(track: Track) -> Raceline:
     """The offsets of least squared curvature within the edges.
 
     Raises:
-        RuntimeError: if a Newton solve ends without success; says why.
+        RuntimeError: if it is not found; says why.
     """
-    start = time.perf_counter()
-    offset = (track.right - track.left) / 2  # the middle, where the barrier is finite
-    weight = torch.ones(())
+    result = banded.minimize(
+        lambda offset: squared_curvature(track.line(offset)),
+        (track.right - track.left) / 2,  # the middle
+        bounds=(-track.left, track.right),
+        progress=False,
+    )
+    edges = result.multipliers
+    if not result.success or edges is None:
+        raise RuntimeError(result.explain())
+    return Raceline(result.x, edges.upper - edges.lower, result.value, result.iterations, result.seconds)
 
-    def loss(offset: Tensor) -> Tensor:
-        gaps = torch.log(track.right - offset) + torch.log(track.left + offset)
-        return squared_curvature(track.line(offset)) - weight * gaps.sum()
 
-    plan = banded.plan(loss, offset, bandwidth=2, periodic=True)  # a loop: its band wraps round
-    iterations = 0
-    for barrier in BARRIERS:
-        weight.fill_(barrier)
-        # the gradient is in 1/m²: a barrier's worth per metre, to three digits
-        result = banded.minimize(plan, offset, tolerance=1e-3 * barrier, progress=False)
-        if not result.success:
-            raise RuntimeError(f"barrier {barrier:g}: {result}")
-        offset, iterations = result.x, iterations + result.iterations
-    value = float(squared_curvature(track.line(offset)))
-    return Raceline(offset, value, iterations, time.perf_counter() - start)
+def held(line: Raceline) -> Tensor:
+    """`(n,)`: at which points an edge holds the line back."""
+    return line.pull.abs() > LOUD * line.pull.abs().max()
 
 
 def draw(track: Track, line: Raceline, title: str, path: Path) -> None:
@@ -176,7 +182,7 @@ def draw(track: Track, line: Raceline, title: str, path: Path) -> None:
     angle, length = curvature(points)
     bend = (angle / length).abs()
     for name in ("map", "bend"):
-        scale = _draw_map(axes[name], track, points, bend)
+        scale = _draw_map(axes[name], track, points, bend, points[held(line)])
     figure.colorbar(scale, ax=axes["bend"], label="|curvature| of the line in 1/m", location="right", shrink=0.8)
     axes["map"].set(title=title)
     x, y = points[bend.argmax()].tolist()
@@ -190,13 +196,15 @@ def draw(track: Track, line: Raceline, title: str, path: Path) -> None:
     axes["curvature"].legend(loc="upper right")
     axes["offset"].fill_between(distance, -track.left, track.right, color="lightgrey")
     axes["offset"].plot(distance, line.offset, color="C3", linewidth=1.2)
+    axes["offset"].plot(distance[held(line)], line.offset[held(line)], label="held by an edge", **HELD)
+    axes["offset"].legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
     axes["offset"].set(
         xlabel="distance along the lap in km", ylabel="offset to the right in m", title="within the track"
     )
     figure.savefig(path, dpi=120)
 
 
-def _draw_map(axes: Axes, track: Track, points: Tensor, bend: Tensor) -> LineCollection:
+def _draw_map(axes: Axes, track: Track, points: Tensor, bend: Tensor, on_edge: Tensor) -> LineCollection:
     from matplotlib.collections import LineCollection
 
     for edge in (track.line(track.right), track.line(-track.left)):
@@ -205,6 +213,7 @@ def _draw_map(axes: Axes, track: Track, points: Tensor, bend: Tensor) -> LineCol
     segments = list(np.stack([closed[:-1], closed[1:]], 1))
     collection = LineCollection(segments, array=bend.numpy(), cmap="plasma", linewidth=2)
     axes.add_collection(collection)
+    axes.plot(*on_edge.T.numpy(), **HELD, zorder=3)
     axes.set(aspect="equal", xlabel="x in m", ylabel="y in m")
     return collection
 
@@ -230,15 +239,14 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError as error:
         print(f"raceline: {error}", file=sys.stderr)
         return 1
-    gap = float(torch.minimum(track.right - line.offset, track.left + line.offset).min())
     print(f"{options.track.stem}: {len(track.center)} points, {line.iterations} Newton steps, {line.seconds:.2f} s")
     print(f"squared curvature: centre line {float(squared_curvature(track.center)):.6f} / m")
     if other is not None:
         print(f"                   {options.compare.stem} {float(squared_curvature(torch.from_numpy(other))):.6f} / m")
-    print(f"                   racing line {line.curvature:.6f} / m, at least {gap:.1e} m inside the edges")
+    print(f"                   racing line {line.curvature:.6f} / m, held by an edge at {int(held(line).sum())} points")
     if options.output:
         table = torch.cat([track.line(line.offset), line.offset[:, None]], 1)
-        np.savetxt(options.output, table.numpy(), fmt="%.6f", delimiter=",", header="x_m,y_m,offset_m")
+        np.savetxt(options.output, table.numpy(), fmt="%.9f", delimiter=",", header="x_m,y_m,offset_m")
         print(f"line: {options.output}")
     if options.plot:
         draw(track, line, f"{options.track.stem}: line of least squared curvature", options.plot)
