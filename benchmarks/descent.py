@@ -6,15 +6,15 @@ The cart-pole on 100 nodes (495 unknowns, 396 constraints), from zero, in float6
 
 Error is the larger of max |c| and |f - f*| / f*. Printed are the seconds and the
 evaluations until it is first within 1e-1, 1e-2, 1e-3 and 1e-6, and drawn is the
-error against time. Every method minimises f + Σ c (λ + ρ c), in rounds: λ <- λ + 2ρc,
-and ρ tenfold from 0.1. Reading f and c for the record is not counted as time,
-and coming within an error in passing counts.
+error against time. `minimize` takes the constraints as such; all others minimise f + Σ c (λ + ρ c),
+in rounds: λ <- λ + 2ρc, and ρ tenfold from 0.1. Reading f and c for their record is not counted
+as time, and coming within an error in passing counts.
 
 The Newton methods run `--repeat` times in turn, of which the fastest counts. Those of
 torch.optim run once, until 1e-6 or for `--budget` seconds; they may hold ρ at a cap,
-and need not grow it after a round that has cut the violation tenfold, as `minimize`
-does. A round ends when max |∇L| <= gate · shrink^round. Of these settings the best
-was kept, by hand, from runs of 10 to 25 s:
+and need not grow it after a round that has cut the violation tenfold. A round
+ends when max |∇L| <= gate · shrink^round. Of these settings the best was kept, by hand, from
+runs of 10 to 25 s:
 
     all               gate 0.01 to 10, shrink 0.1 to 0.5, ρ at most 10, 30, 100, 1000, 1e4
     gradient descent  rate 1, 1.5, 1.9, 2.2 (diverges) / curvature of L, which grows with ρ
@@ -43,6 +43,7 @@ from costs import costs, profile
 from replicated import Replicated
 from torch import Tensor
 
+import banded
 from banded.problems import cartpole
 
 NODES = 100
@@ -94,8 +95,9 @@ class Run:
         return next((level for level in reversed(LEVELS) if self.reached(level)), None)
 
 
-def newton_on_the_band(name: str, optimum: float, **options: Any) -> Run:
-    result = PROBLEM.solve(progress=False, **options)
+def newton_on_the_band(name: str, optimum: float, result: banded.Result | None = None, **options: Any) -> Run:
+    """The way of a result, or of a solve with these options."""
+    result = result or PROBLEM.solve(progress=False, **options)
     rows = [(r.seconds, r.evaluations, float(r.violation or 0), abs(r.value / optimum - 1)) for r in result.history]
     return Run(name, optimum, rows=rows)
 
@@ -236,8 +238,9 @@ def notes(cost: dict[str, float]) -> Iterator[str]:
     """Lines: what an evaluation in the table is."""
     names = {"products": EAGER, "compiled": COMPILED, "replicated": REPLICATED}
     gradients = ", ".join(f"{cost[key] / cost['gradient']:.1f} ({name})" for key, name in names.items())
-    yield "evaluations: of f, of Newton's about half with derivatives, the rest in line searches; of torch.optim,"
-    yield f"all with gradient ({cost['gradient'] * 1e6:.0f} us); one with derivatives costs, in gradients, {gradients}"
+    yield "evaluations: of banded, nearly all with all derivatives; replicated, about half, the rest in line searches;"
+    yield f"of torch.optim, all with the gradient ({cost['gradient'] * 1e6:.0f} us)."
+    yield f"One with derivatives costs, in gradients, {gradients}"
 
 
 def ahead(first: Run, second: Run, level: float) -> bool:

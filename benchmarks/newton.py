@@ -20,7 +20,6 @@ limit, eigenvalues where a Hessian is not definite; L-BFGS has two histories.
 
 from __future__ import annotations
 
-import importlib
 import signal
 import time
 import timeit
@@ -31,11 +30,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
-from costs import Stopwatch
 from descent import COMPILED, EAGER, NODES, PROBLEM, REPLICATED, newton_on_the_band, replicated
 from extraction import fresh, limit, machine, reset_peak, status
 from peers import FULL, Skipped, optional
@@ -238,12 +235,15 @@ class Horizon:
         return PROBLEM.objective(z) + (c * (self.multipliers + PENALTY * c)).sum()
 
 
-def on_the_band(start: Tensor, multipliers: Tensor, compile: bool) -> partial[tuple[Tensor, Tensor]]:
-    """Control with one plan; z and c at the end."""
+Control = tuple[Tensor, Tensor, float]
+
+
+def on_a_penalty(start: Tensor, multipliers: Tensor, compile: bool) -> partial[Control]:
+    """Control with one plan of L, and λ updated by hand; z and c at the end, and seconds for plans."""
     horizon = Horizon(multipliers)
     plan = banded.plan(horizon, start, bandwidth=PROBLEM.bandwidth, compile=compile)
 
-    def control(start: Any) -> tuple[Tensor, Tensor]:
+    def control(start: Any) -> Control:
         z = start
         horizon.multipliers.copy_(multipliers)
         for _ in range(CONTROL):
@@ -251,12 +251,23 @@ def on_the_band(start: Tensor, multipliers: Tensor, compile: bool) -> partial[tu
             horizon.multipliers.copy_(ahead(horizon.multipliers))
             z = banded.minimize(plan, ahead(z), max_iterations=STEPS, tolerance=0, progress=False).x
             horizon.multipliers += 2 * PENALTY * (c := horizon.residuals(z))
-        return z, c
+        return z, c, 0.0
 
     return partial(control, start)
 
 
-def on_copies(start: Tensor, multipliers: Tensor) -> tuple[Tensor, Tensor]:
+def on_constraints(start: Tensor, compile: bool) -> Control:
+    """Control by the interior-point method, to its own end, but for so many steps; it plans anew each time."""
+    horizon, z, planning = Horizon(start.new_zeros(())), start, 0.0
+    options: dict[str, Any] = {"bandwidth": PROBLEM.bandwidth, "compile": compile, "max_iterations": STEPS}
+    for _ in range(CONTROL):
+        horizon.first.copy_(z[:1])
+        found = banded.minimize(PROBLEM.objective, ahead(z), equality=horizon.residuals, progress=False, **options)
+        z, planning = found.x, planning + found.profile["plan"]
+    return z, horizon.residuals(z), planning
+
+
+def on_copies(start: Tensor, multipliers: Tensor) -> Control:
     """Control in the author's way."""
     old = Replicated(NODES)
     half, old.penalty = old.copies // 2, PENALTY
@@ -270,7 +281,7 @@ def on_copies(start: Tensor, multipliers: Tensor) -> tuple[Tensor, Tensor]:
             z = old.backtrack(z.detach(), step, float(total.detach()))
         with torch.no_grad():
             old.multipliers += 2 * PENALTY * (c := old.loss(z)[2])
-    return z[0, 1:], c[0]
+    return z[0, 1:], c[0], 0.0
 
 
 def ahead(z: Tensor) -> Tensor:
@@ -282,21 +293,22 @@ def first_solve(name: str, optimum: float) -> list[float]:
     """Seconds to the level: plan included, and without."""
     if name == REPLICATED:
         return [(replicated(optimum).reached(LEVEL) or (inf,))[0]] * 2
-    module, watch, begun = importlib.import_module("banded.optimize.minimize"), Stopwatch(), time.perf_counter()
-    with patch.object(module, "make_plan", watch.wrap("plan", module.make_plan)):
-        run = newton_on_the_band(name, optimum, compile=name == COMPILED)
-    seconds = time.perf_counter() - begun - run.rows[-1][0] + (run.reached(LEVEL) or (inf,))[0]
-    return [seconds, seconds - watch.seconds["plan"]]
+    result = PROBLEM.solve(progress=False, compile=name == COMPILED)
+    run = newton_on_the_band(name, optimum, result)
+    seconds = result.seconds - run.rows[-1][0] + (run.reached(LEVEL) or (inf,))[0]
+    return [seconds, seconds - result.profile["plan"]]
 
 
 def cartpole(options: Namespace) -> None:
     """Where the idea began: the first solve, and control."""
     solution = PROBLEM.solve(progress=False, tolerance=1e-10)
-    optimum, z, multipliers = solution.value, solution.x, solution.multipliers
-    assert multipliers is not None
-    controls = {REPLICATED: partial(on_copies, z, multipliers)}
-    controls |= {name: on_the_band(z, multipliers, name == COMPILED) for name in (EAGER, COMPILED)}
-    times: dict[str, list[list[float]]] = {name: [] for name in controls}
+    assert solution.multipliers is not None
+    optimum, z, multipliers = solution.value, solution.x, solution.multipliers.equality
+    controls: dict[str, Callable[[], Control]] = {REPLICATED: partial(on_copies, z, multipliers)}
+    for name in (EAGER, COMPILED):
+        controls[f"{name}, constraints"] = partial(on_constraints, z, name == COMPILED)
+        controls[f"{name}, penalty"] = on_a_penalty(z, multipliers, name == COMPILED)
+    times: dict[str, list[list[float]]] = {name: [] for name in (REPLICATED, EAGER, COMPILED)}
     for name in [*times] * (options.repeat + 1):  # of which the first turn compiles
         times[name].append(first_solve(name, optimum))
     console.print(f"cart-pole, {NODES} nodes, from zero to max(|c|, gap) <= {LEVEL:.0e}", style="bold")
@@ -304,15 +316,19 @@ def cartpole(options: Namespace) -> None:
     for name, (whole, given) in best.items():
         speed = f"{best[REPLICATED][0] / whole:.2f} and {best[REPLICATED][0] / given:.2f} times as fast"
         console.print(f"  {name:20}{whole * 1e3:8.1f} ms, with a plan given {given * 1e3:8.1f} ms, {speed}")
-    console.print(f"control: ahead by a node, {STEPS} Newton steps, ρ = {PENALTY:g}, λ updated", style="bold")
+    console.print(
+        f"control: ahead by a node, at most {STEPS} Newton steps; penalties ρ = {PENALTY:g}, λ updated", style="bold"
+    )
     fastest, ends = dict.fromkeys(controls, inf), {}
     for name in [*controls] * options.repeat:
         begun = time.perf_counter()
         ends[name] = controls[name]()
         fastest[name] = min(fastest[name], (time.perf_counter() - begun) / CONTROL)
-    for name, (end, c) in ends.items():
+    for name, (end, c, planning) in ends.items():
         rate = f"{1 / fastest[name]:7.1f} Hz, {fastest[REPLICATED] / fastest[name]:5.2f} times as fast"
-        console.print(f"  {name:20}{rate}; at the end f = {PROBLEM.objective(end):.6f}, max |c| = {c.abs().max():.1e}")
+        if planning:
+            rate += f", without plans {1 / (fastest[name] - planning / CONTROL):.1f} Hz"
+        console.print(f"  {name:30}{rate}; at the end f = {PROBLEM.objective(end):.6f}, max |c| = {c.abs().max():.1e}")
 
 
 def million(n: int, compile: bool, repeat: int) -> dict[str, float]:
