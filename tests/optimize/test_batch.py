@@ -109,11 +109,6 @@ def test_nan_at_one_start_names_the_problem() -> None:
         banded.minimize(lambda x: (x - x.log()).sum() + chain(x), x, batch_dims=1)
 
 
-def test_constraints_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"equality: expected None with batch dimensions; .* one by one"):
-        banded.minimize(chain, starts(2), batch_dims=1, equality=lambda x: x[:1] - 1)
-
-
 @pytest.mark.parametrize(
     ("batch_dims", "error"), [(-1, ValueError), (3, ValueError), (1.5, TypeError), ("1", TypeError)]
 )

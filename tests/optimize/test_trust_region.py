@@ -306,7 +306,6 @@ def test_edges_of_domains_and_functions_without_a_bound(f: Any, start: float, st
         ("dixmaanf", 90, 1),
         ("dixmaanm1", 90, 1),
         ("chain", 12, -0.5 * 5 * 8 / 13),
-        ("cartpole", 100, 144.831116),
     ],
 )
 def test_problems_with_known_minima(name: str, n: int, least: float) -> None:
