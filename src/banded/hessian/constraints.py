@@ -56,7 +56,7 @@ class Group:
     def split(self, rows: Tensor) -> Tree:
         """Rows `(..., count)` in the shape of what the function returns."""
         parts = torch.split(rows, [prod(shape) for shape in self.shapes], -1)
-        leaves = [part.reshape(*rows.shape[:-1], *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        leaves = [part.reshape(rows.shape[:-1] + shape) for part, shape in zip(parts, self.shapes, strict=True)]
         return pytree.tree_unflatten(leaves, self.spec)
 
     def label(self, row: int) -> str:
@@ -141,7 +141,7 @@ def _group(name: str, function: Callable[..., Tree], x: Tree, args: Sequence[Any
                 f"{label}: expected finite residuals at the start, got {leaf[tuple(bad[0])].item()} at index "
                 f"{tuple(bad[0].tolist())}; start where the constraints are defined, inside the bounds"
             )
-    if not any(leaf.requires_grad for _, leaf in paths):
+    if not _depends([leaf for _, leaf in paths], leaves):
         raise ValueError(
             f"{name}: expected residuals that depend on x, got some that autograd cannot trace back to it; "
             "no .detach(), .item(), .numpy() or torch.tensor(x) on the way"
@@ -153,3 +153,10 @@ def _group(name: str, function: Callable[..., Tree], x: Tree, args: Sequence[Any
         tuple(pytree.keystr(path) for path, _ in paths),
         tuple(leaf.shape for _, leaf in paths),
     )
+
+
+def _depends(found: Sequence[Tensor], x: Tree) -> bool:
+    """Whether one of these residuals can be traced back to x."""
+    traced = [leaf.sum() for leaf in found if leaf.requires_grad]
+    pulls = torch.autograd.grad(traced, pytree.tree_leaves(x), allow_unused=True) if traced else ()
+    return any(pull is not None for pull in pulls)

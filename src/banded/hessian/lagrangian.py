@@ -131,6 +131,7 @@ class LagrangianPlan:
 
     @cached_property
     def _without_objective(self) -> Choice:
+        self.select(None)
         return eager_engine(self.of_rows, self.point, self.memory)
 
     @outside_graphs

@@ -64,7 +64,9 @@ def plan_lagrangian(
     whole, rows, values = lagrangian(f, given, where, args, point)
     eager = functools.cache(functools.partial(eager_engine, whole, point, memory))
     _check_start(eager().run, point, where)
-    look = _Look(each_problem(whole, point, memory, products_of(eager().run)), multipliers, n, data_of(whole) is None)
+    every = products_of(eager().run)
+    each = functools.cache(each_problem(whole, point, memory, every))
+    look = _Look(each, every, multipliers, n, data_of(whole) is None)
     witness = testify(look.every, x, torch.Generator().manual_seed(1))
     if bandwidth is None:
         band = structure_of(look.squared, look.every, witness, where)
@@ -112,13 +114,16 @@ class _Look:
 
     Args:
         runs: those with probes of (x, λ, σ), by the number of the problem.
+        whole: those of all problems.
         multipliers: λ at which to look, `(m,)`.
         n: unknowns.
         alike: whether all problems are one function.
     """
 
-    def __init__(self, runs: Callable[[int], Products], multipliers: Tensor, n: int, alike: bool) -> None:
-        self._runs, self._multipliers, self._n, self._alike = runs, multipliers, n, alike
+    def __init__(
+        self, runs: Callable[[int], Products], whole: Products, multipliers: Tensor, n: int, alike: bool
+    ) -> None:
+        self._runs, self._whole, self._multipliers, self._n, self._alike = runs, whole, multipliers, n, alike
         self._squared: dict[int, Products] = {}
 
     def at(self, number: int, x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,35 +136,36 @@ class _Look:
         """(H + Jᵀ W J) v, with weights that make the rows of J as long as one."""
         number = 0 if self._alike else number
         if number not in self._squared:
-            self._squared[number] = self._squares(number)
+            self._squared[number] = self._squares(self._runs(number))
         return self._squared[number]
 
     def every(self, x: Tensor, probes: Tensor) -> Tensor:
         """The same of all problems, `(*batch, c, n)`."""
-        problems = x.reshape(-1, self._n)
-        shown = [self.squared(number)(one, probes) for number, one in enumerate(problems)]
-        return torch.stack(shown).reshape(*x.shape[:-1], *shown[0].shape)
+        return self._squares(self._whole)(x, probes)
 
-    def _squares(self, number: int) -> Products:
+    def _squares(self, run: Products) -> Products:
         weights: Tensor | None = None
+        n, m = self._n, len(self._multipliers)
 
         def products(x: Tensor, probes: Tensor) -> Tensor:
             nonlocal weights
-            of_H, of_J = self.at(number, x, probes)
-            if not len(self._multipliers):
+            of_x = pad(probes, (0, m + 1))
+            shown = run(self._point(x), of_x)
+            of_H, of_J = shown[..., :n], shown[..., n : n + m]
+            if not m:
                 return of_H
             if weights is None:
                 generator = torch.Generator().manual_seed(7)
-                v = torch.randn(3, self._n, generator=generator, dtype=torch.float64).to(x)
-                size = self.at(number, x, v)[1].square().sum(0)
+                v = torch.randn(3, n, generator=generator, dtype=torch.float64).to(x)
+                size = run(self._point(x), pad(v, (0, m + 1)))[..., n : n + m].square().sum(-2)
                 weights = torch.where((size > 0) & size.isfinite(), 1 / size, 1)
-            back = pad(weights * of_J, (self._n, 1))
-            return of_H + self._runs(number)(self._point(x), back)[:, : self._n]
+            back = pad(weights[..., None, :] * of_J, (n, 1))
+            return of_H + run(self._point(x), back.movedim(-2, 0))[..., :n]
 
         return products
 
     def _point(self, x: Tensor) -> Tensor:
-        return torch.cat([x, self._multipliers, x.new_ones(1)])
+        return torch.cat([x, self._multipliers.expand(*x.shape[:-1], -1), torch.ones_like(x[..., :1])], -1)
 
 
 def _entries(look: _Look, band: Structure, problems: Tensor) -> tuple[Extraction, Tensor, Tensor | None]:

@@ -66,8 +66,8 @@ def loop(f: Function) -> Engine:
 
 
 def _for_each(probes: Tensor, x: Tensor) -> Tensor:
-    """`(m, ..., n)`: the probes for every problem of a batch."""
-    if x.ndim == 1:
+    """`(m, ..., n)`: the probes for every problem of a batch, which may have been given for each already."""
+    if x.ndim == 1 or probes.ndim > 2:
         return probes
     return probes.reshape(len(probes), *[1] * (x.ndim - 1), -1).expand(len(probes), *x.shape)
 

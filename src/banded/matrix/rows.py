@@ -103,7 +103,10 @@ class Congruence:
     def __init__(self, columns: Tensor, like: Symmetric) -> None:
         inner = like.inner if isinstance(like, Reordered) else like
         core = inner.core if isinstance(inner, Bordered) else inner
-        self.order, self.place = (like.order, like.place) if isinstance(like, Reordered) else (None, None)
+        self.order: Tensor | None = None
+        self.place: Tensor | None = None
+        if isinstance(like, Reordered):
+            self.order, self.place = like.order, like.place
         self.places = (columns if self.place is None else self.place[columns]).contiguous()
         self.is_one_band = isinstance(inner, SymmetricBanded)
         self._periodic = isinstance(core, Periodic)

@@ -75,6 +75,12 @@ class Conditions:
         """The largest of them."""
         return float(self.shortfall.max())
 
+    def by_name(self) -> Multipliers:
+        """The multipliers, in the shapes of what they belong to."""
+        of_rows: dict[str, Tree] = self.constraints.split(self.multipliers) if len(self.rows) else {}
+        lower, upper = (self.layout.unflatten(one) for one in self.pressure)
+        return Multipliers(of_rows.get("equality"), of_rows.get("inequality"), lower, upper)
+
     def worst(self, count: int = SHOWN) -> list[Named]:
         """The constraints that are violated most, first."""
         return self._largest(self.shortfall, 0.0, count)

@@ -2,34 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from banded.hessian.lagrangian import Derivatives, LagrangianPlan
-from banded.optimize.conditions import Conditions, Multipliers
+from banded.hessian.lagrangian import LagrangianPlan
+from banded.optimize.conditions import Conditions
+from banded.optimize.dialogue import Algorithm, Desk
 from banded.optimize.interior.algorithm import MU, InteriorPoint, Iterate, Settings
 from banded.optimize.interior.questions import Inquiry
 from banded.optimize.interior.workspace import Interior
 from banded.optimize.limits import Limits
-from banded.optimize.method import Outcome
-from banded.optimize.recorder import Snapshot, State
-from banded.optimize.result import Status
+from banded.optimize.method import Outcome, Outcomes
+from banded.optimize.recorder import Merit, Snapshot, State
+from banded.optimize.result import Record, Status
+
+NEARLY = 100.0  # tolerances, up to which a violation is none, where points are compared
 
 
-class Place(NamedTuple):
-    """Multipliers at an iterate, in the user's units.
+class Places(NamedTuple):
+    """Multipliers of A problems, in the user's units.
 
     Attributes:
-        multipliers: `(m,)`: of the rows, in f + λ·r.
-        lower, upper: `(n,)`: of the bounds.
+        multipliers: `(A, m)`: of the rows, in f + λ·r.
+        lower, upper: `(A, n)`: of the bounds.
     """
 
     multipliers: Tensor
     lower: Tensor
     upper: Tensor
+
+    @classmethod
+    def at(cls, interior: Interior, rows: Tensor, n: int) -> Places:
+        """Where the problems in some rows are."""
+        here, factor = interior.regular.here, interior.regular.evaluator.factor
+        assert factor is not None
+        multipliers = interior.scale[rows] * here.multipliers[rows]
+        parts = multipliers, here.lower[rows, :n], here.upper[rows, :n]
+        return cls(*(one / factor[rows, None] for one in parts))
+
+
+def _settings(plan: LagrangianPlan, limits: Limits, bounds: float) -> Settings:
+    return Settings(limits.tolerance, torch.finfo(plan.dtype).eps, MU, plan.m > 0, bounds)
+
+
+def _snapshot(iterate: Iterate) -> Snapshot:
+    direction = iterate.direction
+    return Snapshot(
+        iterate.measure,
+        iterate.value,
+        iterate.measure.dual,
+        iterate.primal,
+        iterate.shift,
+        iterate.evaluations,
+        direction is not None,
+        violation=iterate.violation,
+        barrier=iterate.mu,
+        dual_step=iterate.dual,
+        length=0.0 if direction is None else direction.length,
+        trials=iterate.trials,
+        restoration=iterate.restoration,
+    )
+
+
+def merit(one: Snapshot | Record, tolerance: float) -> Merit:
+    """First whether a point meets the constraints, or how far from that, then the value."""
+    assert one.violation is not None
+    return max(one.violation, NEARLY * tolerance), one.value
 
 
 class Constrained:
@@ -63,14 +105,8 @@ class Constrained:
         lower, upper = self._bounds
         self._interior = Interior(self._plan, self._x[None], lower[None], upper[None], self.seconds)
         form = self._interior.regular.form
-        settings = Settings(
-            self._limits.tolerance,
-            torch.finfo(self._x.dtype).eps,
-            MU,
-            self._plan.m > 0,
-            float(form.has_lower.sum() + form.has_upper.sum()),
-        )
-        algorithm, answer, asked = InteriorPoint(settings).run(), None, 0
+        bounds = float(form.has_lower.sum() + form.has_upper.sum())
+        algorithm, answer = InteriorPoint(_settings(self._plan, self._limits, bounds)).run(), None
         while True:
             try:
                 said = algorithm.send(answer)
@@ -80,92 +116,123 @@ class Constrained:
                 (answer,) = self._interior.answer(said.kind, None, (said.number,))
             else:
                 answer = None
-                made = self._interior.evaluations - asked
-                asked += made
-                yield self._state(said, made)
-
-    def _state(self, iterate: Iterate, evaluations: int) -> State:
-        interior, direction = self._interior, iterate.direction
-        factor = float(interior.factor)
-        snapshot = Snapshot(
-            iterate.measure,
-            iterate.value / factor,
-            iterate.measure.dual,
-            iterate.primal,
-            iterate.shift,
-            evaluations,
-            direction is not None,
-            violation=iterate.violation,
-            barrier=iterate.mu,
-            dual_step=iterate.dual,
-            length=0.0 if direction is None else direction.length,
-            trials=iterate.trials,
-            restoration=iterate.restoration,
-        )
-        here = interior.regular.here
-        n = self._plan.n
-        place = Place(
-            (interior.scale * here.multipliers)[0] / factor, here.lower[0, :n] / factor, here.upper[0, :n] / factor
-        )
-        x = interior.phase(int(iterate.restoration)).here.v[0, :n]
-        return State(snapshot, x.to(self._x.dtype), iterate.status, place)
+                row = torch.zeros(1, dtype=torch.long, device=self._x.device)
+                x = self._interior.points([said.restoration], row)[0].to(self._x.dtype)
+                places = Places.at(self._interior, row, self._plan.n)
+                yield State(_snapshot(said), x, said.status, places)
 
     def leaks(self, state: State) -> bool:
         """Whether f or a constraint couples unknowns there that the plan knows nothing of."""
-        given = self._given(state)
-        return bool(self._plan.leaks(*given, self._plan.evaluate(*given)))
+        return bool(_leaks(self._plan, state.x[None], state.place, None)[0])
 
     def anew(self, state: State) -> Constrained:
         """With a plan made there."""
         lower, upper = self._bounds
         return Constrained(self._make, state.x, lower, upper, self._limits, self.seconds)
 
-    def is_better(self, state: State, best: State) -> bool:
-        """Whether it meets the constraints, or does so better, and f is lower, or no higher."""
-        return self._merit(state) <= self._merit(best)
-
-    def _merit(self, state: State) -> tuple[float, float]:
-        violation = state.snapshot.violation
-        assert violation is not None
-        return max(violation, 100 * self._limits.tolerance), state.snapshot.value
-
-    def _given(self, state: State) -> tuple[Tensor, Tensor, Tensor]:
-        x = state.x[None]
-        return x, state.place.multipliers[None].to(x), x.new_ones(1)
+    def merit(self, one: Snapshot | Record) -> Merit:
+        """First whether it meets the constraints, or how far from that, then the value."""
+        return merit(one, self._limits.tolerance)
 
     def outcome(self, state: State, status: Status) -> Outcome:
         """The minimum with its multipliers."""
-        found = self._plan.evaluate(*self._given(state))
-        pressure = self._pressure(found, state.place)
-        rest = found.gradient[0] - pressure[0] + pressure[1]
-        conditions = self._conditions(state, found, pressure)
-        told = {
-            "value": float(found.value),
-            "gradient_norm": float(rest.abs().max()),
-            "violation": conditions.violation,
-            "multipliers": self._multipliers(conditions),
-            "conditions": conditions,
-        }
+        (told,) = _told(self._plan, state.x[None], state.place, [one[None] for one in self._bounds], None)
         return Outcome(state.x.clone(), 1, told)
 
-    def _pressure(self, found: Derivatives, place: Place) -> Tensor:
-        """`(2, n)`: z of the bounds; of an unknown that is fixed, whatever the gradient asks for."""
-        lower, upper = self._bounds
-        gradient = found.gradient[0]
-        both = torch.stack([place.lower, place.upper]).to(gradient)
-        fixed = torch.stack([gradient.clamp(min=0), (-gradient).clamp(min=0)])
-        return torch.where(lower == upper, fixed, both)
 
-    def _conditions(self, state: State, found: Derivatives, pressure: Tensor) -> Conditions:
-        lower, upper = self._bounds
-        given = self._plan.constraints
-        signs = torch.ones_like(found.rows[0])
-        signs[given.equalities :] = -1
-        room = torch.stack([state.x - lower, upper - state.x])
-        multipliers = signs * state.place.multipliers.to(signs)
-        return Conditions(given, self._plan.layout, found.rows[0], multipliers, room, pressure)
+def _given(x: Tensor, places: Places) -> tuple[Tensor, Tensor, Tensor]:
+    return x, places.multipliers.to(x), x.new_ones(len(x))
 
-    def _multipliers(self, conditions: Conditions) -> Multipliers:
-        by_name: dict[str, Any] = self._plan.constraints.split(conditions.multipliers) if self._plan.m else {}
-        lower, upper = (self._plan.layout.unflatten(one) for one in conditions.pressure)
-        return Multipliers(by_name.get("equality"), by_name.get("inequality"), lower, upper)
+
+def _leaks(plan: LagrangianPlan, x: Tensor, places: Places, numbers: Tensor | None) -> list[float]:
+    """`(A,)`: what is coupled at x that the plan knows nothing of."""
+    given = _given(x, places)
+    found: list[float] = plan.leaks(*given, plan.evaluate(*given, numbers)).tolist()
+    return found
+
+
+def _told(
+    plan: LagrangianPlan, x: Tensor, places: Places, bounds: Sequence[Tensor], numbers: Tensor | None
+) -> list[dict[str, Any]]:
+    """What results tell besides, of problems at x `(A, n)`."""
+    found = plan.evaluate(*_given(x, places), numbers)
+    lower, upper = bounds
+    both = torch.stack([places.lower, places.upper]).to(x)
+    fixed = torch.stack([found.gradient.clamp(min=0), (-found.gradient).clamp(min=0)])
+    pressure = torch.where(lower == upper, fixed, both)  # of what is fixed, whatever the gradient asks for
+    rest = (found.gradient - pressure[0] + pressure[1]).abs().amax(1)
+    signs = torch.ones_like(found.rows)
+    signs[:, plan.constraints.equalities :] = -1
+    multipliers = signs * places.multipliers.to(signs)
+    where = replace(plan.layout, batch=torch.Size())
+    told = []
+    for row in range(len(x)):
+        room = torch.stack([x[row] - lower[row], upper[row] - x[row]])
+        conditions = Conditions(plan.constraints, where, found.rows[row], multipliers[row], room, pressure[:, row])
+        told.append(
+            {
+                "value": float(found.value[row]),
+                "gradient_norm": float(rest[row]),
+                "violation": conditions.violation,
+                "multipliers": conditions.by_name(),
+                "conditions": conditions,
+            }
+        )
+    return told
+
+
+class ConstrainedBatch:
+    """The interior-point method for many problems at once.
+
+    Args:
+        make: makes a plan at points `(B, n)`.
+        x: `(B, n)`, the starts.
+        lower, upper: `(B, n)`, the bounds.
+        limits: for the tolerance, and whether derivatives of the minima are wanted.
+    """
+
+    def __init__(
+        self, make: Callable[[Tensor], LagrangianPlan], x: Tensor, lower: Tensor, upper: Tensor, limits: Limits
+    ) -> None:
+        self._limits, self._bounds = limits, (lower, upper)
+        self.start = x.clamp(lower, upper)
+        self._plan = make(self.start)
+        self.layout = self._plan.layout
+        self._interior = Interior(self._plan, self.start, lower, upper, {})
+        self.workspace: Desk = self._interior
+        form = self._interior.regular.form
+        bounds = (form.has_lower.sum(1) + form.has_upper.sum(1)).tolist()
+        self.algorithms: Sequence[Algorithm] = [
+            InteriorPoint(_settings(self._plan, limits, float(count))).run() for count in bounds
+        ]
+
+    def snapshot(self, iterate: Iterate) -> Snapshot:
+        """What an iterate tells."""
+        return _snapshot(iterate)
+
+    def merit(self, one: Snapshot | Record) -> Merit:
+        """First whether it meets the constraints, or how far from that, then the value."""
+        return merit(one, self._limits.tolerance)
+
+    def points(self, iterates: Sequence[Iterate], rows: Tensor) -> Tensor:
+        """Where the iterates are, of the problems in some rows."""
+        return self._interior.points([one.restoration for one in iterates], rows).to(self.start)
+
+    def places(self, rows: Tensor) -> Places:
+        """Their multipliers."""
+        return Places.at(self._interior, rows, self._plan.n)
+
+    def leaks(self, x: Tensor, places: Places, numbers: Tensor) -> Sequence[float]:
+        """What f or constraints couple there that the plan knows nothing of."""
+        return _leaks(self._plan, x, places, numbers)
+
+    def outcome(self, x: Tensor, ends: Sequence[tuple[Tensor, Places]], status: Sequence[Status]) -> Outcomes:
+        """The minima with their multipliers."""
+        order = torch.cat([numbers for numbers, _ in ends]).argsort()
+        parts = (torch.cat(one)[order] for one in zip(*(places for _, places in ends), strict=True))
+        self.release()
+        return Outcomes(x, _told(self._plan, x, Places(*parts), self._bounds, None))
+
+    def release(self) -> None:
+        """Evaluate all problems again."""
+        self._plan.select(None)

@@ -1,15 +1,20 @@
 """Algorithms and workspaces brought together: questions are carried over, and answers back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from banded.hessian import Plan
 from banded.matrix import Symmetric
+from banded.optimize.interior.questions import Inquiry
 from banded.optimize.newton import Globalisation, Iterate, Newton, Run
 from banded.optimize.questions import Question
 from banded.optimize.workspace import Place, Workspace
+
+Algorithm: TypeAlias = Generator[Any, Any, Any]
+"""Asks questions, and yields iterates in between."""
 
 FULL = 0.8  # share of the problems in a workspace that go on, below which the others are dropped
 
@@ -66,6 +71,29 @@ def newton(
         yield iterate, workspace.here
 
 
+class Desk(Protocol):
+    """Answers the questions of all problems that go on.
+
+    Attributes:
+        seconds: spent so far, by what for.
+    """
+
+    seconds: dict[str, float]
+
+    @property
+    def device(self) -> torch.device:
+        """Of all tensors."""
+        ...
+
+    def answer(self, kind: Any, rows: Tensor | None, numbers: Sequence[Any]) -> Sequence[Any]:
+        """The answers to questions of one kind from the problems in some rows; all of them if None."""
+        ...
+
+    def drop(self, kept: Tensor) -> None:
+        """Keep the problems in these rows only."""
+        ...
+
+
 class Crowd:
     """Algorithms for all problems of a workspace, whose questions of one kind are answered together.
 
@@ -78,15 +106,15 @@ class Crowd:
 
     def __init__(
         self,
-        workspace: Workspace,
-        algorithms: Sequence[Run],
-        report: Callable[[Sequence[int], Sequence[Iterate], Sequence[int]], Sequence[bool]],
+        workspace: Desk,
+        algorithms: Sequence[Algorithm],
+        report: Callable[[Sequence[int], Sequence[Any], Sequence[int]], Sequence[bool]],
     ) -> None:
         self._workspace, self._report = workspace, report
         self._algorithms = list(algorithms)
         self._numbers = list(range(len(algorithms)))
-        self._questions: dict[int, Question] = {}  # by row: those that wait for an answer
-        self._iterates: dict[int, Iterate] = {}  # by row: those that nobody was told of
+        self._questions: dict[int, Any] = {}  # by row: those that wait for an answer
+        self._iterates: dict[int, Any] = {}  # by row: those that nobody was told of
         for row in range(len(algorithms)):
             self._send(row, None)
 
@@ -101,14 +129,14 @@ class Crowd:
     def _send(self, row: int, answer: object) -> None:
         """Answer an algorithm, and keep what it says to that."""
         said = self._algorithms[row].send(answer)
-        if isinstance(said, Iterate):
-            self._iterates[row] = said
-        else:
+        if isinstance(said, Question | Inquiry):
             self._questions[row] = said
+        else:
+            self._iterates[row] = said
 
     def _answer(self) -> None:
         kind = min(one.kind for one in self._questions.values())
-        rows = sorted(row for row, one in self._questions.items() if one.kind is kind)
+        rows = sorted(row for row, one in self._questions.items() if one.kind == kind)
         numbers = [self._questions.pop(row).number for row in rows]
         every = len(rows) == len(self._algorithms)
         answers = self._workspace.answer(kind, None if every else self._index(rows), numbers)
@@ -137,4 +165,4 @@ class Crowd:
         self._iterates = {new[row]: one for row, one in self._iterates.items()}
 
     def _index(self, rows: Sequence[int]) -> Tensor:
-        return torch.tensor(rows, device=self._workspace.p.device)
+        return torch.tensor(rows, device=self._workspace.device)

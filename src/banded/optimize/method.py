@@ -1,14 +1,16 @@
-"""What `Single` needs to know of a way to minimise."""
+"""What `Single` and `Batch` need to know of a way to minimise."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from banded.optimize.recorder import State
-from banded.optimize.result import Status
+from banded.hessian import Layout
+from banded.optimize.dialogue import Algorithm, Desk
+from banded.optimize.recorder import Merit, Snapshot, State
+from banded.optimize.result import Record, Status
 
 
 class Outcome(NamedTuple):
@@ -51,10 +53,72 @@ class Method(Protocol):
         """The method with a plan made there, or None where it is not renewable."""
         ...
 
-    def is_better(self, state: State, best: State) -> bool:
-        """Whether it would be handed out in place of another."""
+    def merit(self, one: Snapshot | Record) -> Merit:
+        """By which points are compared: the one with the least is handed out."""
         ...
 
     def outcome(self, state: State, status: Status) -> Outcome:
         """What there is to say at the end."""
         ...
+
+
+class Methods(Protocol):
+    """A way to minimise many problems at once, with a plan of all their derivatives.
+
+    Attributes:
+        layout: of the unknowns, with one batch dimension.
+        start: `(B, n)`.
+        workspace: which answers the questions of all.
+        algorithms: one for each.
+    """
+
+    layout: Layout
+    start: Tensor
+    workspace: Desk
+    algorithms: Sequence[Algorithm]
+
+    def snapshot(self, iterate: Any) -> Snapshot:
+        """What an iterate tells."""
+        ...
+
+    def merit(self, one: Snapshot | Record) -> Merit:
+        """By which points are compared: the one with the least is handed out."""
+        ...
+
+    def points(self, iterates: Sequence[Any], rows: Tensor) -> Tensor:
+        """`(A, n)`: where the iterates are, of the problems in some rows of the workspace."""
+        ...
+
+    def places(self, rows: Tensor) -> Any:
+        """What is known there."""
+        ...
+
+    def leaks(self, x: Tensor, places: Any, numbers: Tensor) -> Sequence[float]:
+        """What is coupled at `x` `(A, n)`, of the problems of these numbers, that the plan knows nothing of."""
+        ...
+
+    def outcome(self, x: Tensor, ends: Sequence[tuple[Tensor, Any]], status: Sequence[Status]) -> Outcomes:
+        """What there is to say at the end.
+
+        Args:
+            x: `(B, n)`: the points that are handed out.
+            ends: numbers of problems, and what was known where they ended.
+            status: of each.
+        """
+        ...
+
+    def release(self) -> None:
+        """All problems are to be evaluated again."""
+        ...
+
+
+class Outcomes(NamedTuple):
+    """What a method says of the points where problems ended.
+
+    Attributes:
+        x: `(B, n)`, with derivatives where these are wanted.
+        told: further fields of each result.
+    """
+
+    x: Tensor
+    told: Sequence[dict[str, Any]]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 import torch
 from torch import Tensor
@@ -21,14 +21,18 @@ from banded.hessian.lagrangian_planning import plan_lagrangian
 from banded.hessian.planning import MEMORY
 from banded.optimize.batch import Batch, flattened, taken
 from banded.optimize.bounds import bounds_of
-from banded.optimize.constrained import Constrained
+from banded.optimize.constrained import Constrained, ConstrainedBatch
 from banded.optimize.limits import Limits
+from banded.optimize.method import Methods
 from banded.optimize.newton import Globalisation
 from banded.optimize.recorder import Recorder
 from banded.optimize.result import Result, Results, Status, keep
 from banded.optimize.settings import globalisation_of
 from banded.optimize.single import PLANS, Single
-from banded.optimize.unconstrained import Unconstrained
+from banded.optimize.unconstrained import Unconstrained, UnconstrainedBatch
+
+Begin: TypeAlias = Callable[[Tensor, Sequence[int] | None], Methods]
+"""A way to minimise the problems of these numbers, all if None, from points `(A, n)`."""
 
 
 class Options(TypedDict, total=False):
@@ -151,25 +155,48 @@ def minimize(
     functions = {"equality": equality, "inequality": inequality}
     bound = bounds is not None or any(one is not None for one in functions.values())
     with torch.inference_mode(False):
-        if dims and bound:
-            raise ValueError("constraints: expected none with batch dimensions; problems with them go one by one")
-        if dims:
-            return _many(f, x0, args, make, dims, chosen, limits, progress, callback)
-        where = f.layout if isinstance(f, Plan) else layout(x0, border, 0)
-        x = where.flatten(x0).detach().clone(memory_format=torch.contiguous_format)
-        single = Single(where, limits, Recorder(progress, constrained=bound), callback)
-        seconds: dict[str, float] = {}
+        if isinstance(f, Plan) and dims > 1:
+            raise ValueError(f"f: expected a plan with one batch dimension, got {tuple(f.layout.batch)}; flatten them")
+        where = f.layout if isinstance(f, Plan) else layout(x0, border, dims)
+        check_data(args, where.batch)
+        x = where.flatten(x0).detach().clone(memory_format=torch.contiguous_format).reshape(*_rows(where), where.n)
+        found = not isinstance(f, Plan) and bandwidth is None
         if bound:
             loss = _checked(f, globalisation, method)
             loss = half_square(loss) if residuals else loss
-            planner = partial(_plan_constrained, loss, functions, where, args, bandwidth, compile)
-            constrained = Constrained(planner, x, *bounds_of(bounds, where), limits, seconds)
+            lower, upper = (one.reshape(x.shape) for one in bounds_of(bounds, where))
+            planned = partial(_plan_constrained, loss, functions, where, flattened(tuple(args), dims))
+            planned = partial(planned, bandwidth=bandwidth, compile=compile)
+        if dims:
+            _check_batch(x0, where)
+            if bound:
+                begin: Begin = partial(_interior_batch, planned, lower, upper, limits)
+            else:
+                begin = partial(_newton_batch, f, make, where, flattened(tuple(args), dims), chosen, limits)
+            return _many(where, x, begin, limits, progress, callback, found=found)
+        single = Single(where, limits, Recorder(progress, constrained=bound), callback)
+        seconds: dict[str, float] = {}
+        if bound:
+            constrained = Constrained(planned, x, lower, upper, limits, seconds)
             seconds["plan"] = single.seconds
             return single.solve(constrained)
         made = f if isinstance(f, Plan) else make(f, where.unflatten(x), args=args)
-        again = None if isinstance(f, Plan) or bandwidth is not None else partial(make, made.f, args=args)
+        again = partial(make, made.f, args=args) if found else None
         seconds["plan"] = single.seconds
         return single.solve(Unconstrained(made, x, chosen, limits, again, seconds))
+
+
+def _rows(where: Layout) -> tuple[int, ...]:
+    """The batch dimensions as one, if there are any."""
+    return (where.batch.numel(),) if where.batch else ()
+
+
+def _check_batch(x0: Tree, where: Layout) -> None:
+    if where.is_tensor and not where.shapes[0]:
+        raise ValueError(
+            f"x0: expected more than {len(where.batch)} batch dimensions, got shape {tuple(x0.shape)}; "
+            "x0[..., None] has one unknown in each problem"
+        )
 
 
 @overload
@@ -208,41 +235,28 @@ def least_squares(
 
 
 def _many(
-    f: Callable[..., Tensor] | Plan,
-    x0: Tree,
-    args: Sequence[Any],
-    make: partial[Plan],
-    dims: int,
-    globalisation: Globalisation,
+    where: Layout,
+    x: Tensor,
+    begin: Begin,
     limits: Limits,
     progress: bool | None,
     callback: Callable[[Any, Any], object] | None,
+    *,
+    found: bool,
 ) -> Results:
+    """Solve the problems of a batch that start at `x` `(B, n)`; their plan is made anew where it was `found`."""
     begun = time.perf_counter()
-    if isinstance(f, Plan) and dims > 1:
-        raise ValueError(f"f: expected a plan with one batch dimension, got {tuple(f.layout.batch)}; flatten them")
-    where = layout(x0, make.keywords["border"], dims)
-    if where.is_tensor and not where.shapes[0]:
-        raise ValueError(
-            f"x0: expected more than {dims} batch dimensions, got shape {tuple(x0.shape)}; x0[..., None] has one "
-            "unknown in each problem"
-        )
-    check_data(args, where.batch)
-    starts = flattened(x0, dims)
-    data = flattened(tuple(args), dims)
-    found = not isinstance(f, Plan) and make.keywords["bandwidth"] is None
-    made = f if isinstance(f, Plan) else make(f, starts, args=data, batch_dims=1)
-    x = made.flatten(starts).detach().clone(memory_format=torch.contiguous_format)
-    run = partial(Batch, globalisation=globalisation, limits=limits, progress=progress, doubted=found)
-    results = run(made, x, callback=callback, begun=begun, before=[0] * len(x)).run()
+    run = partial(Batch, limits=limits, progress=progress, doubted=found)
+    results = run(begin(x, None), callback=callback, begun=begun, before=[0] * len(x)).run()
     for plans in range(2, PLANS + 1):
         outgrown = _outgrown(results) if found else []
         if not outgrown:
             break
         left = limits.after(time.perf_counter() - begun)
         run = partial(run, limits=left, doubted=plans < PLANS)
-        results = _go_on(results, outgrown, partial(make, f, batch_dims=1), data, run, callback)
-    whole = where.unflatten(made.flatten(results.x).reshape(*where.batch, where.n))
+        results = _go_on(results, outgrown, begin, where, run, callback)
+    flat = replace(where, batch=torch.Size([len(x)]))
+    whole = where.unflatten(flat.flatten(results.x).reshape(*where.batch, where.n))
     return replace(results, x=whole)
 
 
@@ -256,8 +270,8 @@ def _outgrown(results: Results) -> list[int]:
 def _go_on(
     results: Results,
     numbers: Sequence[int],
-    make: partial[Plan],
-    data: Any,
+    begin: Begin,
+    where: Layout,
     run: partial[Batch],
     callback: Callable[[Any, Any], object] | None,
 ) -> Results:
@@ -267,8 +281,8 @@ def _go_on(
     told = None if callback is None else partial(results.tell, callback, numbers)
     before = [results[number].iterations for number in numbers]
     try:
-        made = make(points, args=taken(data, numbers))
-        batch = run(made, made.flatten(points).clone(), callback=told, begun=begun, before=before)
+        x = replace(where, batch=torch.Size([len(numbers)])).flatten(points).clone()
+        batch = run(begin(x, numbers), callback=told, begun=begun, before=before)
         return results.replaced(numbers, batch.run())
     except KeyboardInterrupt:
         return results.interrupted(numbers)
@@ -278,17 +292,56 @@ def _go_on(
         raise
 
 
+def _newton_batch(
+    f: Callable[..., Tensor] | Plan,
+    make: partial[Plan],
+    where: Layout,
+    args: Sequence[Any],
+    globalisation: Globalisation,
+    limits: Limits,
+    x: Tensor,
+    numbers: Sequence[int] | None,
+) -> UnconstrainedBatch:
+    """Newton's method for the problems of these numbers, all if None, from `x` `(A, n)`."""
+    points = replace(where, batch=x.shape[:1]).unflatten(x)
+    data = args if numbers is None else taken(args, numbers)
+    plan = f if isinstance(f, Plan) else make(f, points, args=data, batch_dims=1)
+    return UnconstrainedBatch(plan, x, globalisation, limits)
+
+
+def _interior_batch(
+    planned: partial[LagrangianPlan],
+    lower: Tensor,
+    upper: Tensor,
+    limits: Limits,
+    x: Tensor,
+    numbers: Sequence[int] | None,
+) -> ConstrainedBatch:
+    """The interior-point method for the problems of these numbers, all if None, from `x` `(A, n)`."""
+    if numbers is not None:
+        lower, upper = lower[list(numbers)], upper[list(numbers)]
+    return ConstrainedBatch(partial(planned, numbers=numbers), x, lower, upper, limits)
+
+
 def _plan_constrained(
     f: Callable[..., Tensor],
     functions: dict[str, Callable[..., Tree] | None],
     where: Layout,
     args: Sequence[Any],
+    x: Tensor,
+    *,
     bandwidth: int | None,
     compile: bool,
-    x: Tensor,
+    numbers: Sequence[int] | None = None,
 ) -> LagrangianPlan:
-    given = constraints(functions, where.unflatten(x), args)
-    return plan_lagrangian(f, given, where, x, args, bandwidth=bandwidth, compile=compile, memory=MEMORY)
+    """At `x`, `(n,)` or `(A, n)`: then of the problems of these numbers."""
+    data, first = args, args
+    if x.ndim > 1:
+        where = replace(where, batch=x.shape[:1])
+        data = args if numbers is None else taken(args, numbers)
+        first = pytree.tree_map(lambda leaf: leaf[0] if isinstance(leaf, Tensor) else leaf, tuple(data))
+    given = constraints(functions, where.unflatten(x.reshape(-1, where.n)[0]), first)
+    return plan_lagrangian(f, given, where, x, data, bandwidth=bandwidth, compile=compile, memory=MEMORY)
 
 
 def _checked(f: Callable[..., Tensor] | Plan, globalisation: object, method: str) -> Callable[..., Tensor]:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from rich.console import Console
 from rich.text import Text
@@ -88,12 +88,21 @@ class State:
     place: Any
 
 
+Merit: TypeAlias = tuple[float, ...]
+"""Of two points, the one with the lower merit is better."""
+
+
 class History:
-    """One `Record` per iterate of one problem."""
+    """One `Record` per iterate of one problem.
 
-    best: Record  # with the lowest value
+    Args:
+        merit: by which records are compared.
+    """
 
-    def __init__(self) -> None:
+    best: Record  # with the least merit
+
+    def __init__(self, merit: Callable[[Record], Merit] | None = None) -> None:
+        self._merit = merit or by_value
         self.records: list[Record] = []
         self.evaluations = 0
         self.steps = 0  # so far
@@ -122,9 +131,14 @@ class History:
             restoration=one.restoration,
         )
         self.records.append(record)
-        if len(self.records) == 1 or record.value <= self.best.value:
+        if len(self.records) == 1 or self._merit(record) <= self._merit(self.best):
             self.best = record
         return record
+
+
+def by_value(one: Snapshot | Record) -> Merit:
+    """The merit of a point where there are no constraints."""
+    return (one.value,)
 
 
 class Recorder:

@@ -88,7 +88,7 @@ class Single:
     def _take(self, method: Method, state: State, *, doubted: bool) -> Status | None:
         """Record a state; why it is the last one, or None."""
         record = self._recorder.add(state)
-        if self._best is None or method.is_better(state, self._best):
+        if self._best is None or method.merit(state.snapshot) <= method.merit(self._best.snapshot):
             self._best = state
         steps = self._recorder.history.steps
         status = state.status or self._limits.reached(steps, self._layout.n, self._recorder.seconds)

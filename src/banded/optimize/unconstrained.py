@@ -1,20 +1,22 @@
-"""Newton's method for one problem without constraints."""
+"""Newton's method for problems without constraints, one or many."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from banded.hessian import Plan
-from banded.optimize.dialogue import newton
+from banded.optimize.dialogue import Algorithm, Desk, OfPlan, newton
 from banded.optimize.implicit import attach
 from banded.optimize.limits import Limits
-from banded.optimize.method import Outcome
-from banded.optimize.newton import Globalisation
-from banded.optimize.recorder import State, snapshot
-from banded.optimize.result import Status
+from banded.optimize.method import Outcome, Outcomes
+from banded.optimize.newton import Globalisation, Iterate, Newton
+from banded.optimize.recorder import Merit, Snapshot, State, by_value, snapshot
+from banded.optimize.result import Record, Status
+from banded.optimize.workspace import Place, Workspace
 
 
 class Unconstrained:
@@ -63,9 +65,9 @@ class Unconstrained:
         plan = self._again(self._plan.unflatten(state.x))
         return Unconstrained(plan, state.x, self._globalisation.anew(), self._limits, self._again, self.seconds)
 
-    def is_better(self, state: State, best: State) -> bool:
-        """Whether f is lower, or no higher."""
-        return state.snapshot.value <= best.snapshot.value
+    def merit(self, one: Snapshot | Record) -> Merit:
+        """The value."""
+        return by_value(one)
 
     def outcome(self, state: State, status: Status) -> Outcome:
         """The minimum, with derivatives where these are wanted."""
@@ -73,3 +75,63 @@ class Unconstrained:
         if not self._limits.graph:
             return Outcome(x, 0, {})
         return Outcome(*attach(self._plan, x, state.place.matrix(0), (status,)), {})
+
+
+class UnconstrainedBatch:
+    """Newton's method for many problems at once.
+
+    Args:
+        plan: of all of them, with one batch dimension.
+        x: `(B, n)`, where they start.
+        globalisation: of which each has a copy.
+        limits: for the tolerance, and whether derivatives of the minima are wanted.
+
+    Raises:
+        NonFiniteError: if f or its gradient is not finite at a start.
+    """
+
+    def __init__(self, plan: Plan, x: Tensor, globalisation: Globalisation, limits: Limits) -> None:
+        self._plan, self._limits = plan, limits
+        self.layout, self.start = plan.layout, x
+        self._here = Workspace.at(OfPlan(plan), x)
+        self.workspace: Desk = self._here
+        eps = torch.finfo(x.dtype).eps
+        self.algorithms: Sequence[Algorithm] = [
+            Newton(globalisation.anew(), limits.tolerance, eps).run(start) for start in self._here.starts()
+        ]
+
+    def snapshot(self, iterate: Iterate) -> Snapshot:
+        """What an iterate tells."""
+        return snapshot(iterate)
+
+    def merit(self, one: Snapshot | Record) -> Merit:
+        """The value."""
+        return by_value(one)
+
+    def points(self, iterates: Sequence[Iterate], rows: Tensor) -> Tensor:
+        """Where the problems in some rows are."""
+        return self._here.here.x[rows]
+
+    def places(self, rows: Tensor) -> Place:
+        """What is known there."""
+        return self._here.here.take(rows)
+
+    def leaks(self, x: Tensor, places: Place, numbers: Tensor) -> Sequence[float]:
+        """What f couples there that the band does not hold."""
+        self._plan.select(numbers)
+        found: list[float] = self._plan.leaks(places.x, places.H).tolist()
+        return found
+
+    def outcome(self, x: Tensor, ends: Sequence[tuple[Tensor, Place]], status: Sequence[Status]) -> Outcomes:
+        """The minima, with derivatives where these are wanted."""
+        told: list[dict[str, Any]] = [{} for _ in status]
+        if not self._limits.graph:
+            return Outcomes(x, told)
+        order = torch.cat([numbers for numbers, _ in ends]).argsort()
+        tensors = zip(*(place.H.tensors for _, place in ends), strict=True)
+        H = self._here.here.H.with_tensors(tuple(torch.cat(parts)[order] for parts in tensors))
+        return Outcomes(attach(self._plan, x, H, tuple(status))[0], told)
+
+    def release(self) -> None:
+        """Evaluate all problems again."""
+        self._plan.select(None)

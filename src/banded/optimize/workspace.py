@@ -104,6 +104,11 @@ class Workspace:
             seconds=seconds,
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Of all tensors."""
+        return self.p.device
+
     def starts(self) -> Sequence[Point]:
         """What is known of the start."""
         return _points(self.there, self.p)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from banded.optimize.interior.filter import Base, Filter
-from banded.optimize.interior.questions import Asking, Direction, Inquiry, Measure, Step, Trial, question
+from banded.optimize.interior.questions import EVALUATED, Asking, Direction, Inquiry, Measure, Step, Trial, question
 from banded.optimize.result import Status
 
 MU = 0.1  # the first μ
@@ -37,10 +37,11 @@ class Iterate(NamedTuple):
         primal, dual: how much of it.
         shift: δ of that step.
         trials: points tried on the way.
-        value: the objective, scaled.
+        value: the objective.
         violation: largest |c|, scaled.
         restoration: whether this is one of restoration.
         restored: whether that has done its work here.
+        evaluations: made to come here.
         status: why there is no next iterate, or None.
     """
 
@@ -55,6 +56,7 @@ class Iterate(NamedTuple):
     violation: float
     restoration: bool = False
     restored: bool = False
+    evaluations: int = 0
     status: Status | None = None
 
 
@@ -95,6 +97,7 @@ class InteriorPoint:
         self._phi = math.inf
         self._last = 0.0  # the last δ that was needed
         self._relaxed = False
+        self._evaluations = 1
         self._bounds = min(BOUNDS, max(1.0, settings.bounds))
         self._least = settings.tolerance / KAPPA_EPS / self._bounds
         self._filter = Filter(0.0, math.inf)
@@ -127,6 +130,7 @@ class InteriorPoint:
             measure = yield from self._measure()
 
     def _ask(self, step: Step, *numbers: float) -> Inquiry:
+        self._evaluations += step in EVALUATED
         return question(self._phase, step, *numbers)
 
     def _measure(self) -> Asking[Measure]:
@@ -135,6 +139,7 @@ class InteriorPoint:
 
     def _iterate(self, measure: Measure) -> Iterate:
         direction, primal, dual, shift, trials = self._moved
+        evaluations, self._evaluations = self._evaluations, 0
         status = None
         error = measure.error(self._bounds)
         tolerance, eps = self._settings.tolerance, self._settings.eps
@@ -161,6 +166,7 @@ class InteriorPoint:
             measure.primal,
             self._phase > 0,
             False,
+            evaluations,
             status,
         )
 
@@ -203,7 +209,7 @@ class InteriorPoint:
         return None
 
     def _take(self, length: float, direction: Direction, trials: int) -> Asking[None]:
-        yield self._ask(Step.TAKE, length, direction.dual, self._mu)
+        yield self._ask(Step.TAKE, direction.dual, self._mu)
         self._moved = (direction, length, direction.dual, self._shift, trials)
 
     def _crawl(self, direction: Direction) -> Asking[Status | None]:
@@ -292,14 +298,15 @@ class InteriorPoint:
             there: Trial = yield question(0, Step.COMPARE, self._mu)
             good = math.isfinite(there.phi) and there.theta <= RESTORED * base.theta
             good = good and self._filter.allows(there.theta, there.phi, 0.0)
-            return iterate._replace(value=there.value, violation=there.primal, restored=good)
+            made = iterate.evaluations + 1
+            return iterate._replace(value=there.value, violation=there.primal, restored=good, evaluations=made)
 
-        yield question(0, Step.ENTER, mu)
+        yield self._ask(Step.ENTER, mu)
         other = InteriorPoint(self._settings._replace(mu=mu), 1, watch)
         status = yield from other.run()
         if status is not None and not status.success:
             return status
-        yield question(0, Step.LEAVE, self._mu, max(TAU, 1 - self._mu))
+        yield self._ask(Step.LEAVE, self._mu, max(TAU, 1 - self._mu))
         self._moved = (None, 0.0, 0.0, 0.0, 0)
         if status is None:
             return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -106,10 +107,26 @@ class Form:
         names = ("lower", "upper", "has_lower", "has_upper", "free")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
+    def put(self, rows: Tensor, other: Form) -> Form:
+        """Some of the problems replaced."""
+        names = ("lower", "upper", "has_lower", "has_upper", "free")
+        return replace(self, **{name: getattr(self, name).index_copy(0, rows, getattr(other, name)) for name in names})
+
     @property
     def size(self) -> int:
         """N, the number of unknowns v."""
         return self.lower.shape[1]
+
+    @cached_property
+    def is_bounded(self) -> bool:
+        """Whether any unknown has a bound."""
+        return bool(self.has_lower.any()) or bool(self.has_upper.any())
+
+    @cached_property
+    def one_sided(self) -> Tensor:
+        """`(A, N)`: 1 for unknowns with a lower bound alone, -1 for those with an upper bound alone, else 0."""
+        low, high = self.has_lower & ~self.has_upper, self.has_upper & ~self.has_lower
+        return low.to(self.lower) - high.to(self.lower)
 
     def costs(self) -> Tensor:
         """`(N - n,)`: the gradient of the objective in y."""

@@ -13,6 +13,7 @@ Cholesky's failing is the test. What ε changes is undone by refinement against 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +50,10 @@ class System(Protocol):
             a: `(A, N)`, right-hand sides of the unknowns.
             b: `(A, m)`, of the equations.
         """
+        ...
+
+    def take(self, rows: Tensor) -> System:
+        """That of some of the problems."""
         ...
 
 
@@ -128,6 +133,17 @@ class BandSystem:
             found = torch.cat([found[:, : self._n][:, self._place], found[:, self._n :]], 1)
         return found, torch.from_numpy(multipliers), torch.from_numpy(error)
 
+    def take(self, rows: Tensor) -> BandSystem:
+        """That of some of the problems."""
+        if len(rows) == len(self.good):
+            return self
+        other, index = copy.copy(self), rows.numpy()
+        other._H, other._S, other._L = self._H[index], self._S[index], self._L[index]
+        places, values, C = self._rows
+        other._rows = places, values[index], C[index]
+        other._compliance, other.good = self._compliance[index], self.good[rows]
+        return other
+
     def _along(self, v: Tensor) -> np.ndarray:
         """V `(A, N)` with x in the order of the band."""
         if self._order is not None:
@@ -185,6 +201,17 @@ class GeneralSystem:
             if not going:
                 break
         return *best, least
+
+    def take(self, rows: Tensor) -> GeneralSystem:
+        """That of some of the problems."""
+        if len(rows) == len(self.good):
+            return self
+        other = copy.copy(self)
+        other.form, other.J = self.form.take(rows), self.J.with_values(self.J.values[rows])
+        other.H, other._K = (one.with_tensors(tuple(part[rows] for part in one.tensors)) for one in (self.H, self._K))
+        other.S, other.compliance, other.C = self.S[rows], self.compliance[rows], self.C[rows]
+        other._factor, other.good = None, self.good[rows]
+        return other
 
     def _error(self, rest: tuple[Tensor, Tensor], a: Tensor, b: Tensor, v: Tensor, multipliers: Tensor) -> Tensor:
         """`(A,)`: the residuals beside what they are of; those of the equations beside v alone, for λ may be huge."""

@@ -2,67 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from banded.matrix.rows import Congruence
+from banded.optimize.interior.barrier import Proximal, barrier_slope, barrier_value, longest
+from banded.optimize.interior.evaluator import Evaluator
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.kkt import EPSILON, System, condensed
 from banded.optimize.interior.point import Point
 from banded.optimize.interior.questions import Direction, Measure, Trial
 
 SMAX = 100.0  # mean of the multipliers from which errors are relative to it
-DAMPING = 1e-5  # κ_d, of unknowns with one bound, that they do not run away
 SPREAD = 1e10  # κ_Σ, by which z may differ from μ / distance
 LARGE = 1e3  # of least-squares multipliers, from which none are better
 POOR = 1e-8  # relative residual from which the system is condensed with another ε
 OTHERS = (1e-2, 1e2)  # times ε
-
-
-class Evaluator(Protocol):
-    """The functions of a phase."""
-
-    def look(self, v: Tensor, multipliers: Tensor) -> Point:
-        """Everything at v `(A, N)` and λ `(A, m)`, without multipliers of bounds."""
-        ...
-
-    def values(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The objective `(A,)` and the equations `(A, m)` at v."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Proximal:
-    """ζ/2 Σ w (v - anchor)² in the objective, ζ = √μ, which keeps restoration near where it began.
-
-    Attributes:
-        weight, anchor: `(A, K)`, of the first K unknowns v.
-    """
-
-    weight: Tensor
-    anchor: Tensor
-
-    def value(self, v: Tensor, mu: Tensor) -> Tensor:
-        """`(A,)`."""
-        return 0.5 * mu[:, 0].sqrt() * (self.weight * self._away(v).square()).sum(1)
-
-    def slope(self, v: Tensor, mu: Tensor) -> Tensor:
-        """`(A, N)`."""
-        return self._padded(mu.sqrt() * self.weight * self._away(v), v)
-
-    def curvature(self, v: Tensor, mu: Tensor) -> Tensor:
-        """`(A, N)`."""
-        return self._padded(mu.sqrt() * self.weight, v)
-
-    def _away(self, v: Tensor) -> Tensor:
-        return v[:, : self.anchor.shape[1]] - self.anchor
-
-    def _padded(self, part: Tensor, v: Tensor) -> Tensor:
-        return torch.nn.functional.pad(part, (0, v.shape[1] - part.shape[1]))
 
 
 class Move(NamedTuple):
@@ -93,15 +53,41 @@ class Phase:
     proximal: Proximal | None = None
 
     def __post_init__(self) -> None:
-        self._epsilon = torch.full_like(self.here.value, EPSILON)
-        self._system: System | None = None
-        self._step: Move | None = None
-        self._v, self._rows = self.here.v, self.here.rows  # of the last trial
-        self._there: Point | None = None  # with derivatives
-        self._correction = self.here.rows
-        sides = self.form.has_lower, self.form.has_upper
-        self._bounded = bool(sides[0].any()), bool(sides[1].any())
-        self._one_sided = (sides[0] & ~sides[1]).to(self.here.v) - (sides[1] & ~sides[0]).to(self.here.v)
+        here = self.here
+        self._epsilon = torch.full_like(here.value, EPSILON)
+        self._systems: list[tuple[System, int] | None] = [None] * len(here.v)  # of each, and its place in that
+        self._step = Move(here.v, here.multipliers, here.v, here.v)
+        self._v, self._rows = here.v, here.rows  # of the last trial
+        self._there = here  # with derivatives
+        self._looked = [False] * len(here.v)  # whether the last trial is that
+        self._correction = here.rows
+
+    def take(self, rows: Tensor) -> Phase:
+        """Some of the problems."""
+        other = copy.copy(self)
+        other.form, other.evaluator = self.form.take(rows), self.evaluator.take(rows)
+        other.here, other._there = self.here.take(rows), self._there.take(rows)
+        other.proximal = None if self.proximal is None else self.proximal.take(rows)
+        for name in ("_epsilon", "_v", "_rows", "_correction"):
+            setattr(other, name, getattr(self, name)[rows])
+        other._step = Move(*(one[rows] for one in self._step))
+        numbers = rows.tolist()
+        other._systems = [self._systems[row] for row in numbers]
+        other._looked = [self._looked[row] for row in numbers]
+        return other
+
+    def put(self, rows: Tensor, other: Phase) -> None:
+        """Some of the problems replaced, their form included."""
+        self.form = self.form.put(rows, other.form)
+        self.evaluator = self.evaluator.with_form(self.form)
+        self.here, self._there = self.here.put(rows, other.here), self._there.put(rows, other._there)
+        if self.proximal is not None and other.proximal is not None:
+            self.proximal = self.proximal.put(rows, other.proximal)
+        for name in ("_epsilon", "_v", "_rows", "_correction"):
+            setattr(self, name, getattr(self, name).index_copy(0, rows, getattr(other, name)))
+        self._step = Move(*(one.index_copy(0, rows, new) for one, new in zip(self._step, other._step, strict=True)))
+        for place, row in enumerate(rows.tolist()):
+            self._systems[row], self._looked[row] = other._systems[place], other._looked[place]
 
     def measure(self, mu: Sequence[float]) -> Sequence[Measure]:
         """For the barrier parameters μ."""
@@ -131,7 +117,7 @@ class Phase:
                 torch.maximum(*apart),
                 dual_scale,
                 scale,
-                here.value,
+                self._unscaled(here.value),
             ],
             1,
         )
@@ -169,15 +155,16 @@ class Phase:
         found = self._solved(S, soft, a, b)
         if found is None:
             return [None] * len(here.v)
-        (v, multipliers, residual), good = found
+        (v, multipliers, residual), system = found
+        self._systems = [(system, row) for row in range(len(v))]
         self._step = self._with_bounds(v, multipliers, barrier)
-        return self._described(self._step, barrier, tau, residual, good)
+        return self._described(self._step, barrier, tau, residual, system.good)
 
     def _solved(
         self, S: Tensor, soft: Tensor, a: Tensor, b: Tensor
-    ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor] | None:
-        """The solution and where the matrix is definite, with the ε that serves best; None where it nowhere is."""
-        best: tuple[Tensor, Tensor, Tensor] | None = None
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], System] | None:
+        """The solution, with the ε that serves best, and its system; None where the matrix nowhere is definite."""
+        best: tuple[tuple[Tensor, Tensor, Tensor], System] | None = None
         tried = self._epsilon
         for factor in (1.0, *OTHERS):
             system = condensed(self.form, self.here.H, self.here.J, S, soft, self.congruence, tried * factor)
@@ -186,12 +173,18 @@ class Phase:
                     return None
                 continue
             found = system.solve(a, b)
-            if best is None or bool((found[2] < best[2]).all()):
-                best, self._system, self._epsilon = found, system, tried * factor
-            if not bool((best[2] > POOR).any()) or not self.form.m:
+            if best is None or self._is_better(found[2], system, *best):
+                best, self._epsilon = (found, system), tried * factor
+            poor = (best[0][2] > POOR) & best[1].good
+            if not self.form.m or not bool(poor.any()):
                 break
-        assert best is not None and self._system is not None
-        return best, self._system.good
+        return best
+
+    @staticmethod
+    def _is_better(residual: Tensor, system: System, other: tuple[Tensor, ...], best: System) -> bool:
+        """Whether a solution serves all better: all matrices stay definite, and the largest residual is smaller."""
+        good = best.good
+        return bool((system.good | ~good).all()) and bool(residual[good].amax() < other[2][good].amax())
 
     def correct(
         self, mu: Sequence[float], tau: Sequence[float], first: Sequence[float], length: Sequence[float]
@@ -204,39 +197,48 @@ class Phase:
             first: 1 for the first correction along this step, else 0.
             length: of the last trial.
         """
-        assert self._system is not None and self._step is not None
         barrier = self._column(mu)
         start = torch.where(self._column(first) > 0, self.here.rows, self._correction)
         self._correction = self._column(length) * start + self._rows
-        v, multipliers, residual = self._system.solve(-self._optimality(barrier), -self._correction)
+        v, multipliers, residual = self._solved_again(-self._optimality(barrier), -self._correction)
         self._step = self._step._replace(v=v, multipliers=multipliers)
-        return self._described(self._step, barrier, tau, residual, self._system.good)
+        return self._described(self._step, barrier, tau, residual, torch.ones(len(v), dtype=torch.bool))
+
+    def _solved_again(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """With the systems that the steps came from: of a batch, these may be several."""
+        parts: dict[int, list[int]] = {}
+        sources = [one for one in self._systems if one is not None]
+        for row, (system, _) in enumerate(sources):
+            parts.setdefault(id(system), []).append(row)
+        found = torch.empty_like(a), torch.empty_like(b), a.new_empty(len(a))
+        for rows in parts.values():
+            index = torch.tensor(rows, device=a.device)
+            places = torch.tensor([sources[row][1] for row in rows], device=a.device)
+            solution = sources[rows[0]][0].take(places).solve(a[index], b[index])
+            for whole, part in zip(found, solution, strict=True):
+                whole[index] = part
+        return found
 
     def attempt(self, lengths: Sequence[float], mu: Sequence[float]) -> Sequence[Trial]:
         """The values at a part of the step."""
-        assert self._step is not None
-        self._there = None
+        self._looked = [False] * len(self._v)
         self._v = torch.addcmul(self.here.v, self._column(lengths), self._step.v)
         value, self._rows = self.evaluator.values(self._v)
         return self._trials(value, mu)
 
     def look(self, lengths: Sequence[float], mu: Sequence[float]) -> Sequence[Trial]:
         """The same with derivatives."""
-        assert self._step is not None
         length = self._column(lengths)
         self._v = torch.addcmul(self.here.v, length, self._step.v)
         self._there = self.evaluator.look(self._v, self.here.multipliers + length * self._step.multipliers)
-        self._rows = self._there.rows
+        self._rows, self._looked = self._there.rows, [True] * len(self._v)
         value = torch.where(self._there.is_finite(), self._there.value, torch.nan)
         return self._trials(value, mu)
 
-    def take(self, lengths: Sequence[float], dual: Sequence[float], mu: Sequence[float]) -> None:
+    def accept(self, dual: Sequence[float], mu: Sequence[float]) -> None:
         """Move to the last trial, the multipliers of the bounds by another part of the step (§3.2, eq. 16)."""
-        assert self._step is not None
         part, barrier = self._column(dual), self._column(mu)
-        if self._there is None:
-            multipliers = self.here.multipliers + self._column(lengths) * self._step.multipliers
-            self._there = self.evaluator.look(self._v, multipliers)
+        assert all(self._looked), "a point is looked at before it is taken"
         above, below = self.form.distances(self._there.v)
         lower, upper = self.here.lower + part * self._step.lower, self.here.upper + part * self._step.upper
         near = (barrier / above, barrier / below)
@@ -245,13 +247,13 @@ class Phase:
             for has, z, one in zip((self.form.has_lower, self.form.has_upper), (lower, upper), near, strict=True)
         )
         self.here = replace(self._there, lower=lower, upper=upper)
-        self._there = self._step = self._system = None
 
     def move_bounds(self, v: Tensor, mu: Sequence[float], tau: Sequence[float]) -> None:
         """At v, which another phase found: z moves as far as it may on the way there."""
         barrier = self._column(mu)
         step = self._with_bounds(v - self.here.v, torch.zeros_like(self.here.multipliers), barrier)
-        part = self._longest(torch.cat([self.here.lower, self.here.upper], 1), torch.cat(step[2:], 1), tau)[:, None]
+        both = torch.cat([self.here.lower, self.here.upper], 1)
+        part = longest(both, torch.cat(step[2:], 1), self._column(tau)[:, 0])[:, None]
         lower, upper = self.here.lower + part * step.lower, self.here.upper + part * step.upper
         large = torch.maximum(lower.amax(1), upper.amax(1))[:, None] > LARGE
         has = self.form.has_lower.to(lower), self.form.has_upper.to(upper)
@@ -262,7 +264,7 @@ class Phase:
 
     def relax(self, form: Form, mu: Sequence[float]) -> None:
         """With other bounds, which are farther apart: z of those that were close are too large then."""
-        self.form, barrier = form, self._column(mu)
+        self.form, self.evaluator, barrier = form, self.evaluator.with_form(form), self._column(mu)
         above, below = form.distances(self.here.v)
         lower = torch.where(form.has_lower, torch.minimum(self.here.lower, barrier / above), 0)
         upper = torch.where(form.has_upper, torch.minimum(self.here.upper, barrier / below), 0)
@@ -278,7 +280,13 @@ class Phase:
         phi = self._barrier_function(self._v, value, self._column(mu))
         rows = self._rows.abs()
         largest = rows.amax(1) if self.form.m else 0 * value
-        return [Trial(*one) for one in torch.stack([rows.sum(1), phi, value, largest], 1).tolist()]
+        parts = [rows.sum(1), phi, self._unscaled(value), largest]
+        return [Trial(*one) for one in torch.stack(parts, 1).tolist()]
+
+    def _unscaled(self, value: Tensor) -> Tensor:
+        """The objective in the user's units; where it does not count, anything."""
+        factor = self.evaluator.factor
+        return value if factor is None else value / factor
 
     def _gradient(self, mu: Tensor) -> Tensor:
         """Of the Lagrangian, without the bounds: `(A, N)`."""
@@ -289,23 +297,11 @@ class Phase:
 
     def _optimality(self, mu: Tensor) -> Tensor:
         """∇φ + Jᵀλ."""
-        return self._gradient(mu) + self._barrier_slope(mu)
-
-    def _barrier_slope(self, mu: Tensor) -> Tensor:
-        if not any(self._bounded):
-            return torch.zeros_like(self.here.v)
-        above, below = self.form.distances(self.here.v)
-        slope = self.form.has_upper / below - self.form.has_lower / above + DAMPING * self._one_sided
-        return mu * slope
+        return self._gradient(mu) + barrier_slope(self.form, self.here.v, mu)
 
     def _barrier_function(self, v: Tensor, value: Tensor, mu: Tensor) -> Tensor:
-        phi = value if self.proximal is None else value + self.proximal.value(v, mu)
-        if not any(self._bounded):
-            return phi
-        above, below = self.form.distances(v)
-        logarithms = above.log().sum(1) + below.log().sum(1)
-        damped = torch.where(self._one_sided > 0, above, 0).sum(1) + torch.where(self._one_sided < 0, below, 0).sum(1)
-        return phi + mu[:, 0] * (DAMPING * damped - logarithms)
+        phi = value + barrier_value(self.form, v, mu)
+        return phi if self.proximal is None else phi + self.proximal.value(v, mu)
 
     def _with_bounds(self, v: Tensor, multipliers: Tensor, mu: Tensor) -> Move:
         """A step of v and λ, and what it makes of z (eq. 12)."""
@@ -319,16 +315,17 @@ class Phase:
         self, step: Move, mu: Tensor, tau: Sequence[float], residual: Tensor, good: Tensor
     ) -> Sequence[Direction | None]:
         here, form = self.here, self.form
-        slope = here.slope + self._barrier_slope(mu)
+        slope = here.slope + barrier_slope(form, here.v, mu)
         if self.proximal is not None:
             slope = slope + self.proximal.slope(here.v, mu)
         ones = slope.new_ones(len(slope))
         primal = dual = ones
-        if any(self._bounded):
+        if form.is_bounded:
             above, below = form.distances(here.v)
+            part = self._column(tau)[:, 0]
             ways = torch.where(form.has_lower, step.v, 0), torch.where(form.has_upper, -step.v, 0)
-            primal = self._longest(torch.cat([above, below], 1), torch.cat(ways, 1), tau)
-            dual = self._longest(torch.cat([here.lower, here.upper], 1), torch.cat(step[2:], 1), tau)
+            primal = longest(torch.cat([above, below], 1), torch.cat(ways, 1), part)
+            dual = longest(torch.cat([here.lower, here.upper], 1), torch.cat(step[2:], 1), part)
         size = step.v.abs()
         answers = torch.stack(
             [
@@ -342,11 +339,6 @@ class Phase:
             1,
         )
         return [Direction(*one) if fine else None for one, fine in zip(answers.tolist(), good.tolist(), strict=True)]
-
-    def _longest(self, room: Tensor, step: Tensor, tau: Sequence[float]) -> Tensor:
-        """`(A,)`: the longest part of a step, 1 at most, that uses up no more than τ of the room (eq. 15)."""
-        used = (-step / torch.where(room > 0, room, 1)).amax(1)
-        return (self._column(tau)[:, 0] / used.clamp(min=torch.finfo(used.dtype).tiny)).clamp(max=1)
 
     def _column(self, numbers: Sequence[float]) -> Tensor:
         """`(A, 1)`."""

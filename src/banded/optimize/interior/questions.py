@@ -43,7 +43,7 @@ class Measure(NamedTuple):
         complementarity: largest product of a multiplier and the distance to its bound.
         centrality: largest difference of such a product from μ.
         dual_scale, complementarity_scale: s_d and s_c, 1 unless multipliers are large.
-        value: the objective.
+        value: the objective, in the user's units.
     """
 
     theta: float
@@ -93,7 +93,7 @@ class Trial(NamedTuple):
     Attributes:
         theta: Σ |c|, of the scaled rows.
         phi: the barrier function.
-        value: the objective.
+        value: the objective, in the user's units.
         primal: largest |c|, scaled.
     """
 
@@ -101,6 +101,10 @@ class Trial(NamedTuple):
     phi: float
     value: float
     primal: float
+
+
+EVALUATED = (Step.TRY, Step.COMPARE, Step.LOOK, Step.MULTIPLIERS, Step.ENTER, Step.LEAVE)
+"""The questions that take an evaluation."""
 
 
 class Inquiry(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +14,9 @@ from torch import Tensor
 from banded.hessian.lagrangian import Derivatives, LagrangianPlan
 from banded.matrix import Symmetric
 from banded.matrix.rows import Congruence
+from banded.optimize.interior.barrier import Proximal
 from banded.optimize.interior.form import Form
-from banded.optimize.interior.phase import Phase, Proximal
+from banded.optimize.interior.phase import Phase
 from banded.optimize.interior.point import Point
 from banded.optimize.interior.questions import Step, Which
 
@@ -22,7 +24,6 @@ MOST = 100.0  # largest entry of the gradients of objective and constraints at t
 LEAST = 1e-8  # of the factors that do so
 COST = 1e3  # ρ, of a violation in restoration
 GROUPS = {Step.TRY: "values", Step.COMPARE: "values", Step.LOOK: "derivatives", Step.TAKE: "derivatives"}
-EVALUATED = (Step.TRY, Step.COMPARE, Step.LOOK, Step.MULTIPLIERS, Step.ENTER, Step.LEAVE)
 
 
 @dataclass(eq=False)
@@ -63,6 +64,25 @@ class Functions:
         none = torch.zeros_like(v)
         return Point(v, multipliers, none, none, *self._measured(v, found.value, found.rows), slope, J, H)
 
+    def take(self, rows: Tensor) -> Functions:
+        """Those of some problems."""
+        return replace(
+            self,
+            form=self.form.take(rows),
+            factor=None if self.factor is None else self.factor[rows],
+            scale=self.scale[rows],
+            numbers=rows if self.numbers is None else self.numbers[rows],
+            mask=None if self.mask is None else tuple(one[rows] for one in self.mask),
+        )
+
+    def with_form(self, form: Form) -> Functions:
+        """With another form, of bounds that differ."""
+        return replace(self, form=form)
+
+    def elastic(self, form: Form) -> Functions:
+        """Those of restoration, in whose form the objective does not count."""
+        return replace(self, form=form, factor=None)
+
     def values(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """The objective and the equations."""
         value, rows = self.plan.values_at(v[:, : self.form.n].to(self.plan.dtype), self.numbers)
@@ -101,7 +121,7 @@ class Interior:
     def __init__(
         self, plan: LagrangianPlan, x: Tensor, lower: Tensor, upper: Tensor, seconds: dict[str, float]
     ) -> None:
-        self.seconds, self.evaluations = seconds, 1
+        self.seconds = seconds
         x, lower, upper = x.double(), lower.double(), upper.double()
         form = Form.of(lower, upper, plan.m, plan.constraints.equalities)
         x = form.push(_with_slacks(torch.where(form.free, x, lower), form))[:, : form.n]
@@ -122,13 +142,33 @@ class Interior:
     def answer(self, which: Which, rows: Tensor | None, numbers: Sequence[Sequence[float]]) -> Sequence[Any]:
         """The answers to questions of one kind from all problems."""
         begun = time.perf_counter()
-        assert rows is None
         lists = list(zip(*numbers, strict=True)) if numbers[0] else []
-        answers = getattr(self, f"_{which.step.name.lower()}")(which.phase, *lists)
-        self.evaluations += which.step in EVALUATED
+        answers = getattr(self, f"_{which.step.name.lower()}")(which.phase, rows, *lists)
         group = GROUPS.get(which.step, "linear algebra")
         self.seconds[group] = self.seconds.get(group, 0.0) + time.perf_counter() - begun
         return [None] * len(numbers) if answers is None else answers
+
+    def drop(self, kept: Tensor) -> None:
+        """Keep the problems in these rows only."""
+        self.regular = self.regular.take(kept)
+        self._elastic = None if self._elastic is None else self._elastic.take(kept)
+        self.factor, self.scale = self.factor[kept], self.scale[kept]
+
+    @property
+    def device(self) -> torch.device:
+        """Of all tensors."""
+        return self.factor.device
+
+    @contextmanager
+    def _open(self, phase: int, rows: Tensor | None) -> Iterator[Phase]:
+        """A phase, of the problems in some rows: what changes there is kept."""
+        whole = self.phase(phase)
+        if rows is None:
+            yield whole
+        else:
+            part = whole.take(rows)
+            yield part
+            whole.put(rows, part)
 
     def phase(self, phase: int) -> Phase:
         """The regular one (0) or that of restoration (1)."""
@@ -136,66 +176,90 @@ class Interior:
         assert found is not None
         return found
 
-    def _measure(self, phase: int, mu: Sequence[float]) -> Any:
-        return self.phase(phase).measure(mu)
+    def points(self, restoration: Sequence[bool], rows: Tensor) -> Tensor:
+        """`(A, n)`: where the problems in some rows are, in restoration or not."""
+        n = self.regular.form.n
+        x = self.regular.here.v[rows, :n]
+        if not any(restoration):
+            return x
+        where = torch.tensor(restoration, device=x.device)[:, None]
+        return torch.where(where, self.phase(1).here.v[rows, :n], x)
 
-    def _multipliers(self, phase: int) -> None:
-        self.phase(phase).reset_multipliers()
+    def _measure(self, phase: int, rows: Tensor | None, mu: Sequence[float]) -> Any:
+        whole = self.phase(phase)
+        return (whole if rows is None else whole.take(rows)).measure(mu)
 
-    def _direction(self, phase: int, *numbers: Sequence[float]) -> Any:
-        return self.phase(phase).direction(*numbers)
+    def _multipliers(self, phase: int, rows: Tensor | None) -> None:
+        with self._open(phase, rows) as part:
+            part.reset_multipliers()
 
-    def _correction(self, phase: int, *numbers: Sequence[float]) -> Any:
-        return self.phase(phase).correct(*numbers)
+    def _direction(self, phase: int, rows: Tensor | None, *numbers: Sequence[float]) -> Any:
+        with self._open(phase, rows) as part:
+            return part.direction(*numbers)
 
-    def _try(self, phase: int, *numbers: Sequence[float]) -> Any:
-        return self.phase(phase).attempt(*numbers)
+    def _correction(self, phase: int, rows: Tensor | None, *numbers: Sequence[float]) -> Any:
+        with self._open(phase, rows) as part:
+            return part.correct(*numbers)
 
-    def _look(self, phase: int, *numbers: Sequence[float]) -> Any:
-        return self.phase(phase).look(*numbers)
+    def _try(self, phase: int, rows: Tensor | None, *numbers: Sequence[float]) -> Any:
+        with self._open(phase, rows) as part:
+            return part.attempt(*numbers)
 
-    def _take(self, phase: int, *numbers: Sequence[float]) -> None:
-        self.phase(phase).take(*numbers)
+    def _look(self, phase: int, rows: Tensor | None, *numbers: Sequence[float]) -> Any:
+        with self._open(phase, rows) as part:
+            return part.look(*numbers)
 
-    def _enter(self, _phase: int, mu: Sequence[float]) -> None:
-        """Restoration from where the regular phase is, with the best p and q there (§3.3, eq. 33)."""
-        regular = self.regular
-        form = regular.form.elastic(COST)
-        functions = Functions(self._functions.plan, form, None, self.scale, None, self._mask)
-        barrier = regular.here.v.new_tensor(mu)[:, None]
-        rows = regular.here.rows
-        half = (barrier - COST * rows) / (2 * COST)
-        q = half + (half.square() + barrier * rows / (2 * COST)).sqrt()
-        p = rows + q
-        v = torch.cat([regular.here.v, p, q], 1)
-        here = functions.look(v, torch.zeros_like(rows))
-        lower = torch.cat([regular.here.lower.clamp(max=COST), barrier / p, barrier / q], 1)
-        upper = torch.cat([regular.here.upper.clamp(max=COST), torch.zeros_like(p), torch.zeros_like(q)], 1)
-        anchor = regular.here.v
-        weight = 1 / anchor.abs().clamp(min=1).square()
-        self._elastic = Phase(
-            form, functions, regular.congruence, replace(here, lower=lower, upper=upper), Proximal(weight, anchor)
-        )
+    def _take(self, phase: int, rows: Tensor | None, *numbers: Sequence[float]) -> None:
+        with self._open(phase, rows) as part:
+            part.accept(*numbers)
 
-    def _compare(self, _phase: int, mu: Sequence[float]) -> Any:
-        return self.regular.compare(self._found(), mu)
+    def _enter(self, _phase: int, rows: Tensor | None, mu: Sequence[float]) -> None:
+        """Restoration from where the regular phase is."""
+        part = _restoration(self.regular if rows is None else self.regular.take(rows), mu)
+        if rows is None:
+            self._elastic = part
+            return
+        if self._elastic is None:  # the problems that are not in it make up the count
+            self._elastic = part.take(torch.zeros(len(self.factor), dtype=torch.long, device=self.device))
+        self._elastic.put(rows, part)
+        self._elastic.evaluator = self.regular.evaluator.elastic(self._elastic.form)
 
-    def _leave(self, _phase: int, mu: Sequence[float], tau: Sequence[float]) -> None:
-        self.regular.move_bounds(self._found(), mu, tau)
-        self._elastic = None
+    def _compare(self, _phase: int, rows: Tensor | None, mu: Sequence[float]) -> Any:
+        whole = self.regular if rows is None else self.regular.take(rows)
+        return whole.compare(self._found(rows), mu)
 
-    def _relax(self, _phase: int, mu: Sequence[float], amount: Sequence[float]) -> None:
-        form = self.regular.form.relaxed(amount[0])
-        self._functions.form = form
-        self.regular.relax(form, mu)
+    def _leave(self, _phase: int, rows: Tensor | None, mu: Sequence[float], tau: Sequence[float]) -> None:
+        with self._open(0, rows) as part:
+            part.move_bounds(self._found(rows), mu, tau)
 
-    def _found(self) -> Tensor:
+    def _relax(self, _phase: int, rows: Tensor | None, mu: Sequence[float], amount: Sequence[float]) -> None:
+        with self._open(0, rows) as part:
+            part.relax(part.form.relaxed(amount[0]), mu)
+
+    def _found(self, rows: Tensor | None) -> Tensor:
         """V where restoration is."""
-        return self.phase(1).here.v[:, : self.regular.form.size]
+        v = self.phase(1).here.v[:, : self.regular.form.size]
+        return v if rows is None else v[rows]
 
     @staticmethod
     def _with_bounds(form: Form, start: Point) -> Point:
         return replace(start, lower=form.has_lower.to(start.v), upper=form.has_upper.to(start.v))
+
+
+def _restoration(regular: Phase, mu: Sequence[float]) -> Phase:
+    """That from where a regular phase is, with the best p and q there (§3.3, eq. 33)."""
+    form = regular.form.elastic(COST)
+    functions = regular.evaluator.elastic(form)
+    here = regular.here
+    barrier, rows = here.v.new_tensor(mu)[:, None], here.rows
+    half = (barrier - COST * rows) / (2 * COST)
+    q = half + (half.square() + barrier * rows / (2 * COST)).sqrt()
+    p = rows + q
+    lower = torch.cat([here.lower.clamp(max=COST), barrier / p, barrier / q], 1)
+    upper = torch.cat([here.upper.clamp(max=COST), torch.zeros_like(p), torch.zeros_like(q)], 1)
+    start = replace(functions.look(torch.cat([here.v, p, q], 1), torch.zeros_like(rows)), lower=lower, upper=upper)
+    proximal = Proximal(1 / here.v.abs().clamp(min=1).square(), here.v)
+    return Phase(form, functions, regular.congruence, start, proximal)
 
 
 def _with_slacks(x: Tensor, form: Form) -> Tensor:
