@@ -46,26 +46,29 @@ def bounds_of(bounds: object, where: Layout) -> tuple[Tensor, Tensor]:
 
 def _vector(bound: Any, where: Layout, side: int) -> Tensor:
     none = float("inf") if side else -float("inf")
-    spec = pytree.tree_structure(bound)
-    if bound is None or isinstance(bound, Real) or (isinstance(bound, Tensor) and not where.is_tensor):
-        leaves = [bound] * len(where.shapes)
-    elif where.is_tensor:
-        leaves = [bound]
-    else:
-        leaves, spec = pytree.tree_flatten(bound, is_leaf=lambda one: one is None)
-        if len(leaves) != len(where.shapes) or pytree.tree_unflatten(leaves, spec).__class__ is not where.kind:
-            raise ValueError(
-                f"bounds: expected the {NAMES[side]} ones as a pytree like the unknowns, with the leaves "
-                f"{', '.join(where.names)}, got {bound!r}; None for a leaf leaves it free"
-            )
     parts = [
-        _leaf(none if leaf is None else leaf, where, shape, f"bounds: {NAMES[side]} of {name}")
-        for leaf, shape, name in zip(leaves, where.shapes, where.names, strict=True)
+        _leaf(none if leaf is None else leaf, none, where, shape, f"bounds: {NAMES[side]} of {name}")
+        for leaf, shape, name in zip(_leaves(bound, where, side), where.shapes, where.names, strict=True)
     ]
     return torch.cat(parts, -1)
 
 
-def _leaf(bound: Any, where: Layout, shape: torch.Size, label: str) -> Tensor:
+def _leaves(bound: Any, where: Layout, side: int) -> list[Any]:
+    """That of each leaf of the unknowns, in their order: keys may come in another."""
+    if where.is_tensor or bound is None or isinstance(bound, Real | Tensor):
+        return [bound] * len(where.shapes)
+    like = pytree.tree_unflatten([0] * len(where.shapes), where.spec)
+    paths = [path for path, _ in pytree.tree_flatten_with_path(like)[0]]
+    found = dict(pytree.tree_flatten_with_path(bound, is_leaf=lambda one: one is None)[0])
+    if bound.__class__ is not where.kind or found.keys() != set(paths):
+        raise ValueError(
+            f"bounds: expected the {NAMES[side]} ones as a pytree like the unknowns, with the leaves "
+            f"{', '.join(where.names)}, got {bound!r}; None for a leaf leaves it free"
+        )
+    return [found[path] for path in paths]
+
+
+def _leaf(bound: Any, none: float, where: Layout, shape: torch.Size, label: str) -> Tensor:
     """`(*batch, numel)`: the bound of one leaf."""
     try:
         given = torch.as_tensor(bound, dtype=where.dtype, device=where.device)
@@ -73,6 +76,8 @@ def _leaf(bound: Any, where: Layout, shape: torch.Size, label: str) -> Tensor:
         raise TypeError(f"{label}: expected a number or a tensor, got {type(bound).__name__}") from None
     if bool(given.isnan().any()):
         raise ValueError(f"{label}: expected numbers, got nan; infinities stand for no bound")
+    if bool((given == -none).any()):
+        raise ValueError(f"{label}: expected numbers, or {none} for no bound, got {-none}, which leaves no room")
     wanted = where.batch + shape
     try:
         return given.detach().expand(wanted).reshape(*where.batch, -1)
