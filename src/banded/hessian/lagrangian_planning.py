@@ -10,24 +10,25 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from banded.checks import check_curvature, check_finite
-from banded.errors import RecoveryError
+from banded.checks import check_bandwidth, check_curvature, check_finite
+from banded.errors import BandwidthError, NonFiniteError, RecoveryError
 from banded.hessian.coloring import for_rows
 from banded.hessian.compiled import compile_value
 from banded.hessian.constraints import Constraints
 from banded.hessian.data import AnyFunction, SumOfSquares, data_of
-from banded.hessian.detect import random_point, significant
+from banded.hessian.detect import random_point, read_directly, significant
 from banded.hessian.engine import Choice, choose, eager_engine
 from banded.hessian.extraction import Extraction, extraction
 from banded.hessian.lagrangian import LagrangianPlan, lagrangian
 from banded.hessian.layout import Layout
-from banded.hessian.products import Function, each_over_batch, value_of
+from banded.hessian.products import Engine, Function, each_over_batch, value_of
 from banded.hessian.recover import Direct
 from banded.hessian.structure import Structure, repeated
 from banded.hessian.survey import each_problem, products_of, structure_of
-from banded.hessian.verify import Products, testify
+from banded.hessian.verify import Products, Witness, testify
 
 NEAR = 0.2  # of a whole number, that a place has to be
+PARTS = 32  # of the chain; a constraint that has unknowns in most of them is none of a chain
 
 
 def plan_lagrangian(
@@ -63,15 +64,12 @@ def plan_lagrangian(
     point = torch.cat([x, multipliers.expand(*x.shape[:-1], -1), torch.ones_like(x[..., :1])], -1)
     whole, rows, values = lagrangian(f, given, where, args, point)
     eager = functools.cache(functools.partial(eager_engine, whole, point, memory))
-    _check_start(eager().run, point, where)
+    _check_start(eager().run, functools.partial(eager_engine, rows, point, memory), point, where)
     every = products_of(eager().run)
     each = functools.cache(each_problem(whole, point, memory, every))
     look = _Look(each, every, multipliers, n, data_of(whole) is None)
     witness = testify(look.every, x, torch.Generator().manual_seed(1))
-    if bandwidth is None:
-        band = structure_of(look.squared, look.every, witness, where)
-    else:
-        band = Structure(n, bandwidth, False, len(where.border), where.by_node(), None, where.width)
+    band = _found(look, witness, given, where) if bandwidth is None else _given(bandwidth, look, witness, where)
     read, columns, absent = _entries(look, band, x.reshape(-1, n))
     probes = pad(read.probes(x), (0, m + 1))
     choice = choose(whole, point, probes, memory, compile, eager)
@@ -93,14 +91,74 @@ def plan_lagrangian(
     )
 
 
-def _check_start(run: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]], point: Tensor, where: Layout) -> None:
+def _found(look: "_Look", witness: Witness, given: Constraints, where: Layout) -> Structure:
+    """The structure that holds H + JᵀJ."""
+    try:
+        return structure_of(look.squared, look.every, witness, where)
+    except BandwidthError as error:
+        row = _long_row(look, witness.x.reshape(-1, where.n)[0]) if given.m else None
+        if row is None:
+            raise
+        raise BandwidthError(
+            f"constraints: expected each of them to couple few unknowns, which are close, and border; found that "
+            f"{given.label(row)} couples unknowns all along the chain, so nothing is a band (n = {where.n}). A sum is "
+            "a chain with unknowns that accumulate it, s[t + 1] = s[t] + x[t], of which the last one is constrained; "
+            "what all nodes share is an unknown of its own, named in border=...",
+            leak=error.leak,
+            bandwidth=error.bandwidth,
+            needed=None,
+        ) from error
+
+
+def _given(bandwidth: int, look: "_Look", witness: Witness, where: Layout) -> Structure:
+    """The structure of a given half-bandwidth, held against a product of H + JᵀJ."""
+    k = check_bandwidth(bandwidth, where.n - len(where.border))
+    band = Structure(where.n, k, False, len(where.border), where.by_node(), None, where.width)
+    leak = witness.leak(read_directly(band, look.every, witness.x))
+    if leak:
+        raise BandwidthError(
+            f"bandwidth: expected terms of f and constraints that couple unknowns at most {k} apart, found a leak of "
+            f"{leak:.3g} of H + JᵀJ outside that band; leave bandwidth out, or pass a larger one",
+            leak=leak,
+            bandwidth=k,
+            needed=None,
+        )
+    return band
+
+
+def _long_row(look: "_Look", x: Tensor) -> int | None:
+    """The row of J with entries in most parts of the chain, if that is most of them."""
+    n = len(x)
+    parts = min(n, PARTS)
+    part = torch.arange(n, device=x.device) * parts // n
+    v = torch.randn(n, generator=torch.Generator().manual_seed(9), dtype=torch.float64).to(x)
+    probes = torch.where(part == torch.arange(parts, device=x.device)[:, None], v, 0)
+    count, row = (look.at(0, x, probes)[1] != 0).sum(0).max(0)
+    return int(row) if 2 * int(count) > parts else None
+
+
+def _check_start(run: Engine, of_rows: Callable[[], Choice], point: Tensor, where: Layout) -> None:
     n = where.n
     v = torch.randn(n, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(point)
-    _, gradient, products = run(point, pad(v, (0, point.shape[-1] - n))[None])
+    probes = pad(v, (0, point.shape[-1] - n))[None]
+    _, gradient, products = run(point, probes)
+    if not bool(gradient[..., :n].isfinite().all()):
+        _check_rows(of_rows().run(point, probes)[1][..., :n], where)
     for number, slope in enumerate(gradient.reshape(-1, point.shape[-1])):
         problem = number if point.ndim > 1 else None
         check_finite(slope[-1], slope[:n].reshape(where.shapes[0]) if where.is_tensor else slope[:n], problem)
     check_curvature(products.reshape(-1))
+
+
+def _check_rows(gradient: Tensor, where: Layout) -> None:
+    """That of the constraints, `(*batch, n)`, must be finite where that of f is."""
+    bad = (~gradient.isfinite()).nonzero()
+    if len(bad):
+        raise NonFiniteError(
+            f"constraints: expected finite derivatives at the start, got {gradient[tuple(bad[0])].item()} for "
+            f"{where.label(int(bad[0][-1]))}, summed over the constraints; look for sqrt, norm, division or log at "
+            "the edge of their domain, or start elsewhere"
+        )
 
 
 def _values(values: AnyFunction, where: Layout, choice: Choice) -> Function:
