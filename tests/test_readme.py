@@ -34,8 +34,8 @@ def test_the_cookbook_cooks(capsys: pytest.CaptureFixture[str]) -> None:
         torch.set_default_dtype(torch.float32)
     out = capsys.readouterr().out
     assert out.startswith("4\n")
-    assert "True" in out
-    assert "False" not in out
+    assert "tensor(True)" in out
+    assert "tensor(False)" not in out
     assert scope["swing"].success
     assert scope["result"].success
     assert scope["swing"].x[-1, 0] == pytest.approx(torch.pi, abs=1e-7)
@@ -66,3 +66,21 @@ def test_the_page_of_newton_runs() -> None:
     assert float(scope["loss"].detach()) < 99
     assert scope["weight"].grad is not None
     assert scope["early"].status.name == "STOPPED"
+
+
+def test_the_page_of_constraints_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)  # where it draws
+    scope = run("docs/constraints.md")
+    result, prices = scope["result"], scope["prices"]
+    assert result.success
+    for name in ("v", "force"):
+        assert bool((result.x[name] <= scope["upper"][name]).all())
+    assert float(scope["power"].max()) == pytest.approx(0.12, abs=1e-8)
+    assert bool((prices.inequality >= 0).all())
+    higher = (scope["with_limit"](0.4501) - result.value) / 1e-4
+    assert -higher == pytest.approx(float(scope["saved"]), rel=1e-2)
+    assert scope["stuck"].status.name == "INFEASIBLE"
+    assert float(scope["early"].multipliers.upper["spent"][-1]) > 0.01
+    assert float(scope["early"].x["force"].square().sum() * scope["step"]) == pytest.approx(0.55, abs=1e-6)
+    assert 2 < float(scope["fast"].x["duration"].detach()) < 3
