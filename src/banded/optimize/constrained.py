@@ -13,12 +13,14 @@ from banded.hessian.lagrangian import LagrangianPlan
 from banded.optimize.conditions import Conditions
 from banded.optimize.dialogue import Algorithm, Desk
 from banded.optimize.interior.algorithm import MU, InteriorPoint, Iterate, Settings
+from banded.optimize.interior.implicit import attach
 from banded.optimize.interior.questions import Inquiry
+from banded.optimize.interior.warm import Warm
 from banded.optimize.interior.workspace import Interior
 from banded.optimize.limits import Limits
 from banded.optimize.method import Outcome, Outcomes
 from banded.optimize.recorder import Merit, Snapshot, State
-from banded.optimize.result import Record, Status
+from banded.optimize.result import Record, Result, Status
 
 NEARLY = 100.0  # tolerances, up to which a violation is none, where points are compared
 
@@ -45,8 +47,26 @@ class Places(NamedTuple):
         return cls(*(one / factor[rows, None] for one in parts))
 
 
-def _settings(plan: LagrangianPlan, limits: Limits, bounds: float) -> Settings:
-    return Settings(limits.tolerance, torch.finfo(plan.dtype).eps, MU, plan.m > 0, bounds)
+def _settings(plan: LagrangianPlan, limits: Limits, bounds: float, mu: float | None) -> Settings:
+    warm = mu is not None
+    return Settings(limits.tolerance, torch.finfo(plan.dtype).eps, MU if mu is None else mu, plan.m > 0, bounds, warm)
+
+
+def _warm(results: Sequence[Result], plan: LagrangianPlan) -> Warm:
+    """The multipliers of results of problems like those of the plan."""
+    parts = []
+    for one in results:
+        conditions = one.conditions
+        if conditions is None or len(conditions.rows) != plan.m or conditions.layout.n != plan.n:
+            came = "no constraints" if conditions is None else f"{len(conditions.rows)} and {conditions.layout.n}"
+            raise ValueError(
+                f"warm_start: expected the result of a problem with {plan.m} constraints of {plan.n} unknowns, got one "
+                f"with {came}"
+            )
+        signs = torch.ones_like(conditions.multipliers)
+        signs[plan.constraints.equalities :] = -1
+        parts.append((signs * conditions.multipliers, *conditions.pressure))
+    return Warm(*(torch.stack(one) for one in zip(*parts, strict=True)))
 
 
 def _snapshot(iterate: Iterate) -> Snapshot:
@@ -83,6 +103,7 @@ class Constrained:
         lower, upper: `(n,)`, the bounds.
         limits: for the tolerance, and whether derivatives of the minimum are wanted.
         seconds: spent before.
+        warm: the result of a problem like this one.
     """
 
     renewable = True
@@ -95,7 +116,9 @@ class Constrained:
         upper: Tensor,
         limits: Limits,
         seconds: dict[str, float],
+        warm: Result | None = None,
     ) -> None:
+        self._warm = warm
         self._make, self._bounds, self._limits, self.seconds = make, (lower, upper), limits, seconds
         self._x = x.clamp(lower, upper)
         self._plan = make(self._x)
@@ -103,10 +126,12 @@ class Constrained:
     def states(self) -> Iterator[State]:
         """The iterates."""
         lower, upper = self._bounds
-        self._interior = Interior(self._plan, self._x[None], lower[None], upper[None], self.seconds)
+        warm = None if self._warm is None else _warm([self._warm], self._plan)
+        self._interior = Interior(self._plan, self._x[None], lower[None], upper[None], self.seconds, warm)
         form = self._interior.regular.form
         bounds = float(form.has_lower.sum() + form.has_upper.sum())
-        algorithm, answer = InteriorPoint(_settings(self._plan, self._limits, bounds)).run(), None
+        mu = None if self._interior.mu is None else self._interior.mu[0]
+        algorithm, answer = InteriorPoint(_settings(self._plan, self._limits, bounds, mu)).run(), None
         while True:
             try:
                 said = algorithm.send(answer)
@@ -136,8 +161,12 @@ class Constrained:
 
     def outcome(self, state: State, status: Status) -> Outcome:
         """The minimum with its multipliers."""
-        (told,) = _told(self._plan, state.x[None], state.place, [one[None] for one in self._bounds], None)
-        return Outcome(state.x.clone(), 1, told)
+        x, bounds = state.x[None], [one[None] for one in self._bounds]
+        (told,) = _told(self._plan, x, state.place, bounds, None)
+        if not self._limits.graph:
+            return Outcome(state.x.clone(), 1, told)
+        minimum, evaluations = _attached(self._plan, x, state.place, bounds, (status,))
+        return Outcome(minimum[0], 1 + evaluations, told)
 
 
 def _given(x: Tensor, places: Places) -> tuple[Tensor, Tensor, Tensor]:
@@ -149,6 +178,13 @@ def _leaks(plan: LagrangianPlan, x: Tensor, places: Places, numbers: Tensor | No
     given = _given(x, places)
     found: list[float] = plan.leaks(*given, plan.evaluate(*given, numbers)).tolist()
     return found
+
+
+def _attached(
+    plan: LagrangianPlan, x: Tensor, places: Places, bounds: Sequence[Tensor], status: Sequence[Status]
+) -> tuple[Tensor, int]:
+    """Minima with their derivatives, and how many evaluations that took."""
+    return attach(plan, x.clone(), places.multipliers, bounds, (places.lower, places.upper), status)
 
 
 def _told(
@@ -189,21 +225,31 @@ class ConstrainedBatch:
         x: `(B, n)`, the starts.
         lower, upper: `(B, n)`, the bounds.
         limits: for the tolerance, and whether derivatives of the minima are wanted.
+        warm: the results of problems like these.
     """
 
     def __init__(
-        self, make: Callable[[Tensor], LagrangianPlan], x: Tensor, lower: Tensor, upper: Tensor, limits: Limits
+        self,
+        make: Callable[[Tensor], LagrangianPlan],
+        x: Tensor,
+        lower: Tensor,
+        upper: Tensor,
+        limits: Limits,
+        warm: Sequence[Result] | None = None,
     ) -> None:
         self._limits, self._bounds = limits, (lower, upper)
         self.start = x.clamp(lower, upper)
         self._plan = make(self.start)
         self.layout = self._plan.layout
-        self._interior = Interior(self._plan, self.start, lower, upper, {})
+        known = None if warm is None else _warm(warm, self._plan)
+        self._interior = Interior(self._plan, self.start, lower, upper, {}, known)
         self.workspace: Desk = self._interior
+        starts: Sequence[float | None] = self._interior.mu or [None] * len(x)
         form = self._interior.regular.form
         bounds = (form.has_lower.sum(1) + form.has_upper.sum(1)).tolist()
         self.algorithms: Sequence[Algorithm] = [
-            InteriorPoint(_settings(self._plan, limits, float(count))).run() for count in bounds
+            InteriorPoint(_settings(self._plan, limits, float(count), mu)).run()
+            for count, mu in zip(bounds, starts, strict=True)
         ]
 
     def snapshot(self, iterate: Iterate) -> Snapshot:
@@ -231,7 +277,11 @@ class ConstrainedBatch:
         order = torch.cat([numbers for numbers, _ in ends]).argsort()
         parts = (torch.cat(one)[order] for one in zip(*(places for _, places in ends), strict=True))
         self.release()
-        return Outcomes(x, _told(self._plan, x, Places(*parts), self._bounds, None))
+        places = Places(*parts)
+        told = _told(self._plan, x, places, self._bounds, None)
+        if self._limits.graph:
+            x, _ = _attached(self._plan, x, places, self._bounds, status)
+        return Outcomes(x, told)
 
     def release(self) -> None:
         """Evaluate all problems again."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ from banded.optimize.settings import globalisation_of
 from banded.optimize.single import PLANS, Single
 from banded.optimize.unconstrained import Unconstrained, UnconstrainedBatch
 
+Warmth = TypeVar("Warmth", Result, Results)
 Begin: TypeAlias = Callable[[Tensor, Sequence[int] | None], Methods]
 """A way to minimise the problems of these numbers, all if None, from points `(A, n)`."""
 
@@ -42,6 +43,7 @@ class Options(TypedDict, total=False):
     equality: Callable[..., Tree] | None
     inequality: Callable[..., Tree] | None
     bounds: tuple[Any, Any] | None
+    warm_start: Result | Results | None
     bandwidth: int | None
     border: Sequence[str | int] | None
     residuals: bool
@@ -74,6 +76,7 @@ def minimize(
     equality: Callable[..., Tree] | None = None,
     inequality: Callable[..., Tree] | None = None,
     bounds: tuple[Any, Any] | None = None,
+    warm_start: Result | Results | None = None,
     bandwidth: int | None = None,
     border: Sequence[str | int] | None = None,
     residuals: bool = False,
@@ -107,6 +110,8 @@ def minimize(
         inequality: g, likewise, of residuals that are not to be negative.
         bounds: a pair (lower, upper), each None, a number, a tensor that broadcasts to x, or a pytree like x of
             such; infinite where there is no bound. Unknowns with equal bounds are fixed.
+        warm_start: the result of a problem like this one, whose multipliers are where to start, with `result.x`, moved
+            along or not, for `x0`; only for problems with constraints.
         bandwidth: half-bandwidth of the Hessian, with constraints of H + JᵀJ; found if None.
         border: unknowns that couple to everything, as in `plan`.
         residuals: f returns residuals r of any shape, and ½ Σ r² is minimised by Gauss and Newton's method, with JᵀJ
@@ -170,14 +175,16 @@ def minimize(
         if dims:
             _check_batch(x0, where)
             if bound:
-                begin: Begin = partial(_interior_batch, planned, lower, upper, limits)
+                begin: Begin = partial(
+                    _interior_batch, planned, lower, upper, limits, _checked_warm(warm_start, Results)
+                )
             else:
                 begin = partial(_newton_batch, f, make, where, flattened(tuple(args), dims), chosen, limits)
             return _many(where, x, begin, limits, progress, callback, found=found)
         single = Single(where, limits, Recorder(progress, constrained=bound), callback)
         seconds: dict[str, float] = {}
         if bound:
-            constrained = Constrained(planned, x, lower, upper, limits, seconds)
+            constrained = Constrained(planned, x, lower, upper, limits, seconds, _checked_warm(warm_start, Result))
             seconds["plan"] = single.seconds
             return single.solve(constrained)
         made = f if isinstance(f, Plan) else make(f, where.unflatten(x), args=args)
@@ -314,13 +321,14 @@ def _interior_batch(
     lower: Tensor,
     upper: Tensor,
     limits: Limits,
+    warm: Results | None,
     x: Tensor,
     numbers: Sequence[int] | None,
 ) -> ConstrainedBatch:
     """The interior-point method for the problems of these numbers, all if None, from `x` `(A, n)`."""
     if numbers is not None:
-        lower, upper = lower[list(numbers)], upper[list(numbers)]
-    return ConstrainedBatch(partial(planned, numbers=numbers), x, lower, upper, limits)
+        lower, upper, warm = lower[list(numbers)], upper[list(numbers)], None
+    return ConstrainedBatch(partial(planned, numbers=numbers), x, lower, upper, limits, warm)
 
 
 def _plan_constrained(
@@ -356,6 +364,13 @@ def _checked(f: Callable[..., Tensor] | Plan, globalisation: object, method: str
     if method not in ("auto", "direct"):
         raise ValueError(f"method: expected 'auto' or 'direct' where there are constraints, got {method!r}")
     return f
+
+
+def _checked_warm(warm: Result | Results | None, kind: type[Warmth]) -> Warmth | None:
+    """What to start from, if it is of the kind that there has to be."""
+    if warm is not None and not isinstance(warm, kind):
+        raise TypeError(f"warm_start: expected what minimize returned, {kind.__name__}, got {type(warm).__name__}")
+    return warm
 
 
 def half_square(r: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -69,6 +69,7 @@ class Settings(NamedTuple):
         mu: the first μ.
         constrained: whether there are equations.
         bounds: how many bounds there are, those of slacks included.
+        warm: whether the start has multipliers.
     """
 
     tolerance: float
@@ -76,6 +77,7 @@ class Settings(NamedTuple):
     mu: float
     constrained: bool
     bounds: float = 1.0
+    warm: bool = False
 
 
 Watch = Callable[[Iterate], Asking[Iterate]]
@@ -110,7 +112,7 @@ class InteriorPoint:
 
     def run(self) -> Asking[Status | None]:
         """From where the workspace is, to the status; None where restoration has done its work."""
-        if self._phase == 0 and self._settings.constrained:
+        if self._phase == 0 and self._settings.constrained and not self._settings.warm:
             yield self._ask(Step.MULTIPLIERS)
         measure = yield from self._measure()
         self._filter = Filter.at(measure.theta)

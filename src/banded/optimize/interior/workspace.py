@@ -19,6 +19,7 @@ from banded.optimize.interior.form import Form
 from banded.optimize.interior.phase import Phase
 from banded.optimize.interior.point import Point
 from banded.optimize.interior.questions import Step, Which
+from banded.optimize.interior.warm import Warm
 
 MOST = 100.0  # largest entry of the gradients of objective and constraints at the start, that they are scaled to
 LEAST = 1e-8  # of the factors that do so
@@ -116,27 +117,42 @@ class Interior:
         x: `(A, n)`, the start.
         lower, upper: `(A, n)`, the bounds.
         seconds: spent, by what for.
+        warm: multipliers to start from.
     """
 
     def __init__(
-        self, plan: LagrangianPlan, x: Tensor, lower: Tensor, upper: Tensor, seconds: dict[str, float]
+        self,
+        plan: LagrangianPlan,
+        x: Tensor,
+        lower: Tensor,
+        upper: Tensor,
+        seconds: dict[str, float],
+        warm: Warm | None = None,
     ) -> None:
         self.seconds = seconds
+        self.mu: list[float] | None = None  # to start with, where there is something to go by
         x, lower, upper = x.double(), lower.double(), upper.double()
         form = Form.of(lower, upper, plan.m, plan.constraints.equalities)
-        x = form.push(_with_slacks(torch.where(form.free, x, lower), form))[:, : form.n]
+        x = torch.where(form.free, x, lower)
+        x = form.push(_with_slacks(x, form))[:, : form.n] if warm is None else x.clamp(lower, upper)
         ones = x.new_ones(len(x))
         found = derivatives(plan, x, x.new_zeros(len(x), plan.m), ones)
-        self._mask = _mask(found.H, form.free)
+        self._mask = free_mask(found.H, form.free)
         self.factor = _scaling(torch.where(form.free, found.gradient, 0).abs().amax(1))
         entries = (found.J.values * form.free.to(x)[:, found.J.columns]).abs()
         self.scale = _scaling(entries.amax(2)) if plan.m else x.new_ones(len(x), 0)
         self._functions = Functions(plan, form, self.factor, self.scale, None, self._mask)
         slacks = (self.scale * found.rows)[:, plan.constraints.equalities :]
-        v = form.push(torch.cat([x, slacks], 1))
-        congruence = Congruence(found.J.columns, _single(found.H))
-        start = self._functions.look(v, x.new_zeros(len(x), plan.m))
-        self.regular = Phase(form, self._functions, congruence, self._with_bounds(form, start))
+        congruence = Congruence(found.J.columns, single(found.H))
+        if warm is None:
+            v = form.push(torch.cat([x, slacks], 1))
+            start = self._functions.look(v, x.new_zeros(len(x), plan.m))
+            start = replace(start, lower=form.has_lower.to(v), upper=form.has_upper.to(v))
+        else:
+            v = torch.cat([x, slacks], 1)
+            start, mu = warm.start(form, self._functions, v, self.factor, self.scale)
+            self.mu = mu.tolist()
+        self.regular = Phase(form, self._functions, congruence, start)
         self._elastic: Phase | None = None
 
     def answer(self, which: Which, rows: Tensor | None, numbers: Sequence[Sequence[float]]) -> Sequence[Any]:
@@ -241,10 +257,6 @@ class Interior:
         v = self.phase(1).here.v[:, : self.regular.form.size]
         return v if rows is None else v[rows]
 
-    @staticmethod
-    def _with_bounds(form: Form, start: Point) -> Point:
-        return replace(start, lower=form.has_lower.to(start.v), upper=form.has_upper.to(start.v))
-
 
 def _restoration(regular: Phase, mu: Sequence[float]) -> Phase:
     """That from where a regular phase is, with the best p and q there (§3.3, eq. 33)."""
@@ -267,7 +279,8 @@ def _with_slacks(x: Tensor, form: Form) -> Tensor:
     return torch.nn.functional.pad(x, (0, form.size - form.n), value=1.0)
 
 
-def _single(H: Symmetric) -> Symmetric:
+def single(H: Symmetric) -> Symmetric:
+    """The first of a batch."""
     return H.with_tensors(tuple(one[0] for one in H.tensors))
 
 
@@ -276,7 +289,7 @@ def _scaling(largest: Tensor) -> Tensor:
     return (MOST / largest.clamp(min=MOST)).clamp(min=LEAST)
 
 
-def _mask(H: Symmetric, free: Tensor) -> tuple[Tensor, ...] | None:
+def free_mask(H: Symmetric, free: Tensor) -> tuple[Tensor, ...] | None:
     """1 where H has entries of unknowns that are free, in its storage; None if all are."""
     if bool(free.all()):
         return None
