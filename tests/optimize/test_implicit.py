@@ -289,18 +289,6 @@ def test_a_graph_that_is_kept_can_be_passed_through_again() -> None:
     assert torch.equal(first, torch.autograd.grad(x.sum(), y)[0])
 
 
-def test_constrained_minima_have_no_graph() -> None:
-    y = noisy().requires_grad_()
-    result = banded.minimize(
-        smoothing,
-        torch.zeros(N).double(),
-        args=(y, torch.tensor(3.0).double()),
-        equality=lambda x, y, weight: x[:1] - 1,
-    )
-    assert result.success
-    assert not result.x.requires_grad
-
-
 def test_a_plan_keeps_its_derivatives() -> None:
     y = noisy().requires_grad_()
     start = torch.zeros(N, dtype=torch.float64)

@@ -125,6 +125,9 @@ class InteriorPoint:
                 return None if iterate.restored else iterate.status
             measure = yield from self._lower_barrier((yield from self._make_room(measure)))
             ended = yield from self._advance(measure)
+            if ended is not None and self._is_crowded(measure):
+                measure = yield from self._relax()
+                ended = yield from self._advance(measure)
             if ended is not None:
                 if self._phase == 0:
                     yield iterate._replace(status=ended)
@@ -185,8 +188,14 @@ class InteriorPoint:
         """Move the bounds by the tolerance, once, where their multipliers grow and grow: then nothing lies inside."""
         last = self._moved[0]
         still = last is not None and last.size < SHORT
-        if self._phase or self._relaxed or not still or measure.dual_scale < CROWDED or measure.primal > MET:
-            return measure
+        return (yield from self._relax()) if still and self._is_crowded(measure) else measure
+
+    def _is_crowded(self, measure: Measure) -> bool:
+        """Whether the multipliers of bounds that are met say that nothing lies between them."""
+        crowded = measure.dual_scale >= CROWDED and measure.primal <= MET
+        return self._phase == 0 and not self._relaxed and crowded
+
+    def _relax(self) -> Asking[Measure]:
         self._relaxed = True
         yield self._ask(Step.RELAX, self._mu, self._settings.tolerance)
         self._filter.clear()

@@ -98,17 +98,16 @@ class _Conditions:
         slack = -self._multipliers[:, plan.constraints.equalities :]
         low = torch.cat([self._pressure[0].to(x), slack], 1).clamp(min=0)
         high = torch.nn.functional.pad(self._pressure[1].to(x), (0, slack.shape[1])).clamp(min=0)
-        tiny = torch.finfo(x.dtype).tiny
-        S = torch.where(form.has_lower, low / above.clamp(min=tiny), 0)
-        S = S + torch.where(form.has_upper, high / below.clamp(min=tiny), 0)
+        force = CLOSE * here.H.diagonal().abs().amax(1, keepdim=True)
+        room = CLOSE * v.abs().clamp(min=1)
+        S, undecided = torch.zeros_like(v), torch.zeros_like(v, dtype=torch.bool)
+        for has, distance, z in ((form.has_lower, above, low), (form.has_upper, below, high)):
+            undecided |= has & (distance < room) & (z < force)
+            active = has & ((distance < room) | (z >= force))
+            S += torch.where(active, z / distance.clamp(min=torch.finfo(x.dtype).tiny), 0)
         S = S.clamp(max=1 / MARGIN**1.5)
         S[:, form.n :] = S[:, form.n :].clamp(min=MARGIN**1.5)  # of slacks without force
         S[:, : form.n] = torch.where(form.free, S[:, : form.n], 1)
-        force = CLOSE * here.H.diagonal().abs().amax(1, keepdim=True)
-        room = CLOSE * v.abs().clamp(min=1)
-        undecided = (form.has_lower & (above < room) & (low < force)) | (
-            form.has_upper & (below < room) & (high < force)
-        )
         margin = MARGIN * here.H.diagonal().abs().amax(1, keepdim=True)
         firm = here.H.add_diagonal(torch.where(form.free, -margin, 0))
         epsilon = torch.full_like(ones, EPSILON)

@@ -11,7 +11,7 @@ from banded.optimize.interior.evaluator import Evaluator
 from banded.optimize.interior.form import KAPPA, Form
 from banded.optimize.interior.point import Point
 
-SHARE = 1e-4  # of the error at the start, that μ begins with
+SHARE = 1e-5  # of the error at the start, that μ begins with
 LEAST, MOST = 1e-11, 1e-2  # and its limits
 
 
