@@ -185,6 +185,7 @@ def minimize(
         seconds: dict[str, float] = {}
         if bound:
             constrained = Constrained(planned, x, lower, upper, limits, seconds, _checked_warm(warm_start, Result))
+            constrained.renewable = found
             seconds["plan"] = single.seconds
             return single.solve(constrained)
         made = f if isinstance(f, Plan) else make(f, where.unflatten(x), args=args)

@@ -45,7 +45,7 @@ class Single:
                 if not status.is_verdict or not self._leaks(method, state):
                     break
                 status = Status.BANDWIDTH
-                other = None if made == PLANS else method.anew(state)
+                other = method.anew(state) if method.renewable and made < PLANS else None
                 if other is None:
                     break
                 method = other  # f couples unknowns here that it did not at the start
