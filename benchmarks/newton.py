@@ -319,15 +319,17 @@ def cartpole(options: Namespace) -> None:
     console.print(
         f"control: ahead by a node, at most {STEPS} Newton steps; penalties ρ = {PENALTY:g}, λ updated", style="bold"
     )
-    fastest, ends = dict.fromkeys(controls, inf), {}
+    fastest, planned, ends = dict.fromkeys(controls, inf), dict.fromkeys(controls, 0.0), {}
     for name in [*controls] * options.repeat:
         begun = time.perf_counter()
-        ends[name] = controls[name]()
-        fastest[name] = min(fastest[name], (time.perf_counter() - begun) / CONTROL)
-    for name, (end, c, planning) in ends.items():
+        end, c, planning = controls[name]()
+        ends[name] = end, c
+        each = (time.perf_counter() - begun) / CONTROL, planning / CONTROL
+        fastest[name], planned[name] = min((fastest[name], planned[name]), each)
+    for name, (end, c) in ends.items():
         rate = f"{1 / fastest[name]:7.1f} Hz, {fastest[REPLICATED] / fastest[name]:5.2f} times as fast"
-        if planning:
-            rate += f", without plans {1 / (fastest[name] - planning / CONTROL):.1f} Hz"
+        if planned[name]:
+            rate += f", without plans {1 / (fastest[name] - planned[name]):.1f} Hz"
         console.print(f"  {name:30}{rate}; at the end f = {PROBLEM.objective(end):.6f}, max |c| = {c.abs().max():.1e}")
 
 
