@@ -67,8 +67,8 @@ class Conditions:
     def shortfall(self) -> Tensor:
         """`(m + 2 n,)`: by how much each row and each bound is violated."""
         kind = self.constraints.equalities
-        rows = torch.cat([self.rows[:kind].abs(), (-self.rows[kind:]).clamp(min=0)])
-        return torch.cat([rows, (-self.room).clamp(min=0).reshape(-1)])
+        short = torch.cat([self.rows[kind:], self.room.reshape(-1)]).clamp(max=0)
+        return torch.cat([self.rows[:kind], short]).abs()
 
     @property
     def violation(self) -> float:

@@ -26,7 +26,8 @@ class Status(Enum):
     CONVERGED = "The conditions of a minimum are met within the tolerance: x is one to that accuracy."
     PRECISION = (
         "No step changes f by more than its rounding errors, so the gradient is as small as this dtype allows here. "
-        "x is as good as it gets; for a smaller gradient use float64 or scale f, else raise the tolerance."
+        "x is as good as it gets; for a smaller gradient use float64 or scale f, else raise the tolerance. "
+        "With constraints, it may be that these have no finite multipliers at x, where they touch each other."
     )
     SADDLE = (
         "The gradient is as small as asked, or as rounding allows, and f curves downwards along some direction, but "

@@ -22,7 +22,7 @@ CORRECTIONS, CORRECTED = 4, 0.99  # second-order corrections, and how much each 
 TINY = 10.0  # eps, relative, below which a step is none
 RESTORED = 0.9  # Σ |c| has to fall to this share in restoration
 ENOUGH, IDLE, PATIENCE = 100.0, 1e-9, 15  # errors within so many tolerances, φ the same but for so much, so many times
-BOUNDS = 1e3  # as if there were no more, for the last μ: the products of all of them are what is left to gain
+FLOOR = 1e-12  # of μ
 CROWDED, MET, SHORT = 1e4, 1e-5, 1e-9  # s_d, violation and step, at which the bounds seem to leave no room
 UNBOUNDED = 1e20  # of the scaled objective
 
@@ -100,8 +100,6 @@ class InteriorPoint:
         self._last = 0.0  # the last δ that was needed
         self._relaxed = False
         self._evaluations = 1
-        self._bounds = min(BOUNDS, max(1.0, settings.bounds))
-        self._least = settings.tolerance / KAPPA_EPS / self._bounds
         self._filter = Filter(0.0, math.inf)
         self._moved: tuple[Direction | None, float, float, float, int] = (None, 0.0, 0.0, 0.0, 0)  # what led here
 
@@ -146,12 +144,13 @@ class InteriorPoint:
         direction, primal, dual, shift, trials = self._moved
         evaluations, self._evaluations = self._evaluations, 0
         status = None
-        error = measure.error(self._bounds)
+        error = measure.error
         tolerance, eps = self._settings.tolerance, self._settings.eps
         near = error <= max(ENOUGH * tolerance, eps ** (1 / 3))
-        idle = near and abs(measure.phi - self._phi) <= max(IDLE, 10 * eps) * max(1.0, abs(measure.phi))
+        still = abs(measure.phi - self._phi) <= max(IDLE, 10 * eps) * max(1.0, abs(measure.phi))
+        idle = error <= tolerance or (near and still)  # multipliers without limit leave a gap that nothing closes
         self._acceptable, self._phi = self._acceptable + 1 if idle else 0, measure.phi
-        if error <= tolerance:
+        if error <= tolerance and measure.gap <= max(tolerance * measure.size, self._owed()):
             status = Status.CONVERGED
         elif self._acceptable >= PATIENCE:
             status = Status.PRECISION
@@ -175,10 +174,17 @@ class InteriorPoint:
             status,
         )
 
+    def _owed(self) -> float:
+        """The least gap that the least μ leaves."""
+        return KAPPA_EPS * FLOOR * self._settings.bounds
+
     def _lower_barrier(self, measure: Measure) -> Asking[Measure]:
         """Μ falls while the barrier problem is solved well enough for it (eq. 7)."""
-        while self._mu > self._least and (measure.barrier_error <= KAPPA_EPS * self._mu or self._tiny):
-            self._mu = max(self._least, min(KAPPA_MU * self._mu, self._mu**THETA_MU))
+        least = max(
+            FLOOR, self._settings.tolerance * min(1.0, measure.size / max(1.0, self._settings.bounds)) / KAPPA_EPS
+        )
+        while self._mu > least and (measure.barrier_error <= KAPPA_EPS * self._mu or self._tiny):
+            self._mu = max(least, min(KAPPA_MU * self._mu, self._mu**THETA_MU))
             self._tiny = False
             self._filter.clear()
             measure = yield from self._measure()

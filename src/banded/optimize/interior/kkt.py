@@ -78,8 +78,8 @@ def condensed(
         for block, one in form.parts(S):
             C[:, block.first : block.end] += 1 / one
     if form.m:
-        size = H.diagonal().abs().amax(1, keepdim=True)
-        size = torch.where(size > 0, size, S[:, :n].mean(1, keepdim=True))
+        largest = torch.stack([one.abs().flatten(1).amax(1) for one in H.tensors]).amax(0)
+        size = torch.maximum(largest, S[:, :n].median(1).values)[:, None]  # bounds that are active do not count
         C = torch.maximum(C, epsilon[:, None] * J.sizes() / size)
         C = torch.where(C > 0, C, 1)  # of rows without entries
     if congruence.is_one_band and S.device.type == "cpu":

@@ -22,7 +22,8 @@ SMAX = 100.0  # mean of the multipliers from which errors are relative to it
 SPREAD = 1e10  # κ_Σ, by which z may differ from μ / distance
 LARGE = 1e3  # of least-squares multipliers, from which none are better
 POOR = 1e-8  # relative residual from which the system is condensed with another ε
-OTHERS = (1e-2, 1e2)  # times ε
+OTHERS, LIMITS = (1e-2, 1e2), (1e-14, 1e-6)  # times the last ε, and within which limits
+WORTH = 0.3  # to which the residual must fall, for another ε
 
 
 class Move(NamedTuple):
@@ -118,6 +119,8 @@ class Phase:
                 dual_scale,
                 scale,
                 self._unscaled(here.value),
+                (here.multipliers.abs() * violation).sum(1) + products[0].sum(1) + products[1].sum(1),
+                here.value.abs().clamp(min=1),
             ],
             1,
         )
@@ -165,16 +168,17 @@ class Phase:
     ) -> tuple[tuple[Tensor, Tensor, Tensor], System] | None:
         """The solution, with the ε that serves best, and its system; None where the matrix nowhere is definite."""
         best: tuple[tuple[Tensor, Tensor, Tensor], System] | None = None
-        tried = self._epsilon
-        for factor in (1.0, *OTHERS):
-            system = condensed(self.form, self.here.H, self.here.J, S, soft, self.congruence, tried * factor)
+        usual = torch.full_like(self._epsilon, EPSILON)
+        tried = [self._epsilon] if torch.equal(usual, self._epsilon) else [self._epsilon, usual]
+        for epsilon in (*tried, *((factor * self._epsilon).clamp(*LIMITS) for factor in OTHERS)):
+            system = condensed(self.form, self.here.H, self.here.J, S, soft, self.congruence, epsilon)
             if not bool(system.good.any()):
-                if best is None:
+                if best is None and epsilon is tried[-1]:
                     return None
                 continue
             found = system.solve(a, b)
             if best is None or self._is_better(found[2], system, *best):
-                best, self._epsilon = (found, system), tried * factor
+                best, self._epsilon = (found, system), epsilon
             poor = (best[0][2] > POOR) & best[1].good
             if not self.form.m or not bool(poor.any()):
                 break
@@ -184,7 +188,7 @@ class Phase:
     def _is_better(residual: Tensor, system: System, other: tuple[Tensor, ...], best: System) -> bool:
         """Whether a solution serves all better: all matrices stay definite, and the largest residual is smaller."""
         good = best.good
-        return bool((system.good | ~good).all()) and bool(residual[good].amax() < other[2][good].amax())
+        return bool((system.good | ~good).all()) and bool(residual[good].amax() < WORTH * other[2][good].amax())
 
     def correct(
         self, mu: Sequence[float], tau: Sequence[float], first: Sequence[float], length: Sequence[float]

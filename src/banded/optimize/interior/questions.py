@@ -44,6 +44,8 @@ class Measure(NamedTuple):
         centrality: largest difference of such a product from μ.
         dual_scale, complementarity_scale: s_d and s_c, 1 unless multipliers are large.
         value: the objective, in the user's units.
+        gap: what multipliers say is left to gain or owed for violations: Σ |λ c| and all products of bounds.
+        size: of the scaled objective, at least 1.
     """
 
     theta: float
@@ -55,11 +57,14 @@ class Measure(NamedTuple):
     dual_scale: float
     complementarity_scale: float
     value: float
+    gap: float
+    size: float
 
-    def error(self, bounds: float) -> float:
-        """E_0, for μ = 0, with the products of so many bounds together: they are what is left to gain."""
-        gap = bounds * self.complementarity
-        return max(self.primal, self.dual / self.dual_scale, gap / self.complementarity_scale)
+    @property
+    def error(self) -> float:
+        """E_0, for μ = 0."""
+        scaled = self.dual / self.dual_scale, self.complementarity / self.complementarity_scale
+        return max(self.primal, *scaled)
 
     @property
     def barrier_error(self) -> float:
