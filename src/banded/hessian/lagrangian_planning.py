@@ -229,7 +229,7 @@ class _Look:
 
 def _entries(look: _Look, band: Structure, problems: Tensor) -> tuple[Extraction, Tensor, Tensor | None]:
     """How H is read in the order of the band, and where the rows of J have entries, as in `LagrangianPlan`."""
-    direct = extraction(band, "direct", problems[0], compiled=False)
+    direct = extraction(replace(band, mask=None), "direct", problems[0], compiled=False)  # no search for colours
     masks, found = [], []
     last = len(problems) - 1
     for number in sorted({0, last // 3, 2 * last // 3, last}):

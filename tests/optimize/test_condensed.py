@@ -14,7 +14,7 @@ STRUCTURES = ["band", "reordered", "periodic", "bordered"]
 
 
 class Case:
-    """Random systems of one structure: N unknowns, one of them fixed, EQUALITIES equations, a slack in the other rows."""
+    """Random systems of one structure: N unknowns, one of them fixed; EQUALITIES rows, and some with a slack each."""
 
     def __init__(self, name: str, seed: int = 0, *, curvature: float = 5.0) -> None:
         generator = torch.Generator().manual_seed(seed)
