@@ -129,7 +129,6 @@ def test_inequalities_that_are_not_finite_where_they_are_violated() -> None:
     np.testing.assert_allclose(result.x, [1, 3**0.5, 3**0.5, 3**0.5], atol=1e-6)
 
 
-@pytest.mark.xfail(strict=True, raises=NonFiniteError, reason="the first look is at the bound, not inside")
 @pytest.mark.parametrize("constrained", [False, True])
 def test_functions_that_are_defined_inside_the_bounds_only(constrained: bool) -> None:
     """As the docstring says: f and constraints have to be finite at x0, moved inside the bounds."""

@@ -169,7 +169,6 @@ def test_statuses_of_runs_that_cannot_succeed() -> None:
     assert close.status is Status.INFEASIBLE
 
 
-@pytest.mark.xfail(strict=True, reason="steps of no length are taken as progress, until the iteration limit")
 @pytest.mark.parametrize("given", ["equality", "bounds"])
 def test_a_kink_is_told_as_one(given: str) -> None:
     limits: dict[str, Any] = {"equality": lambda x: x[:2].sum()[None] - 1.7, "bounds": (-5.0, 5.0)}

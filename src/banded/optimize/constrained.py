@@ -13,6 +13,7 @@ from banded.hessian.lagrangian import LagrangianPlan
 from banded.optimize.conditions import Conditions
 from banded.optimize.dialogue import Algorithm, Desk
 from banded.optimize.interior.algorithm import MU, InteriorPoint, Iterate, Settings
+from banded.optimize.interior.form import Form
 from banded.optimize.interior.implicit import attach
 from banded.optimize.interior.questions import Inquiry
 from banded.optimize.interior.warm import Warm
@@ -45,6 +46,12 @@ class Places(NamedTuple):
         multipliers = interior.scale[rows] * here.multipliers[rows]
         parts = multipliers, here.lower[rows, :n], here.upper[rows, :n]
         return cls(*(one / factor[rows, None] for one in parts))
+
+
+def _inside(x: Tensor, lower: Tensor, upper: Tensor, warm: bool) -> Tensor:
+    """A start within the bounds; without multipliers to go with it, some way inside."""
+    form = Form.of(lower, upper, 0, 0)
+    return x.clamp(lower, upper) if warm else form.push(torch.where(form.free, x, lower))
 
 
 def _settings(plan: LagrangianPlan, limits: Limits, bounds: float, mu: float | None) -> Settings:
@@ -120,7 +127,7 @@ class Constrained:
     ) -> None:
         self._warm = warm
         self._make, self._bounds, self._limits, self.seconds = make, (lower, upper), limits, seconds
-        self._x = x.clamp(lower, upper)
+        self._x = _inside(x[None], lower[None], upper[None], warm is not None)[0]
         self._plan = make(self._x)
 
     def states(self) -> Iterator[State]:
@@ -200,6 +207,8 @@ def _told(
     signs = torch.ones_like(found.rows)
     signs[:, plan.constraints.equalities :] = -1
     multipliers = signs * places.multipliers.to(signs)
+    inequalities = multipliers[:, plan.constraints.equalities :]
+    inequalities.clamp_(min=0)  # which rounding errors may hide
     where = replace(plan.layout, batch=torch.Size())
     told = []
     for row in range(len(x)):
@@ -238,7 +247,7 @@ class ConstrainedBatch:
         warm: Sequence[Result] | None = None,
     ) -> None:
         self._limits, self._bounds = limits, (lower, upper)
-        self.start = x.clamp(lower, upper)
+        self.start = _inside(x, lower, upper, warm is not None)
         self._plan = make(self.start)
         self.layout = self._plan.layout
         known = None if warm is None else _warm(warm, self._plan)

@@ -24,6 +24,9 @@ RESTORED = 0.9  # Σ |c| has to fall to this share in restoration
 ENOUGH, IDLE, PATIENCE = 100.0, 1e-9, 15  # errors within so many tolerances, φ the same but for so much, so many times
 FLOOR = 1e-12  # of μ
 CROWDED, MET, SHORT = 1e4, 1e-5, 1e-9  # s_d, violation and step, at which the bounds seem to leave no room
+HARD, STUCK, STILL = 8, 10, 1e-6  # trials for a step, so many in a row of so small steps: f has a kink
+FLAT = 1e-9  # of the largest second derivative, by which curvature may be negative at a minimum
+HALVINGS = 40  # of a step along negative curvature
 UNBOUNDED = 1e20  # of the scaled objective
 
 
@@ -99,6 +102,7 @@ class InteriorPoint:
         self._phi = math.inf
         self._last = 0.0  # the last δ that was needed
         self._relaxed = False
+        self._stuck = 0
         self._evaluations = 1
         self._filter = Filter(0.0, math.inf)
         self._moved: tuple[Direction | None, float, float, float, int] = (None, 0.0, 0.0, 0.0, 0)  # what led here
@@ -116,6 +120,13 @@ class InteriorPoint:
         self._filter = Filter.at(measure.theta)
         while True:
             iterate = self._iterate(measure)
+            if self._phase == 0 and iterate.status in (Status.CONVERGED, Status.PRECISION):
+                saddle = yield from self._leave_saddle(measure)
+                if saddle is None:
+                    yield iterate._replace(status=None)
+                    measure = yield from self._measure()
+                    continue
+                iterate = iterate._replace(status=saddle or iterate.status)
             if self._watch is not None:
                 iterate = yield from self._watch(iterate)
             yield iterate if self._phase == 0 else iterate._replace(status=None)  # which speaks of restoration alone
@@ -148,9 +159,11 @@ class InteriorPoint:
         tolerance, eps = self._settings.tolerance, self._settings.eps
         near = error <= max(ENOUGH * tolerance, eps ** (1 / 3))
         still = abs(measure.phi - self._phi) <= max(IDLE, 10 * eps) * max(1.0, abs(measure.phi))
-        idle = error <= tolerance or (near and still)  # multipliers without limit leave a gap that nothing closes
+        idle = near and (error <= tolerance or still)  # multipliers without limit leave a gap that nothing closes
         self._acceptable, self._phi = self._acceptable + 1 if idle else 0, measure.phi
-        if error <= tolerance and measure.gap <= max(tolerance * measure.size, self._owed()):
+        near &= measure.dual <= math.sqrt(tolerance)  # whatever the multipliers
+        met = error <= tolerance and near
+        if met and measure.gap <= max(tolerance * measure.size, self._owed()):
             status = Status.CONVERGED
         elif self._acceptable >= PATIENCE:
             status = Status.PRECISION
@@ -223,7 +236,32 @@ class InteriorPoint:
             self._filter.add(base)
         yield from self._take(length, taken, trials)
         self._tiny = False
-        return None
+        still = self._phase == 0 and trials >= HARD and length * taken.size < STILL
+        self._stuck = self._stuck + 1 if still else 0
+        return Status.LINE_SEARCH if self._stuck >= STUCK else None
+
+    def _leave_saddle(self, measure: Measure) -> Asking[Status | bool | None]:
+        """False at a minimum; at a saddle or a maximum None, after a step along negative curvature, or the status."""
+        tau, shift = max(TAU, 1 - self._mu), 0.0
+        largest = FLAT
+        while shift <= LARGEST:
+            direction: Direction | None = yield self._ask(Step.DIRECTION, self._mu, tau, shift, 0.0)
+            if direction is not None:
+                break
+            shift = shift * FASTER if shift else largest
+        if shift <= largest or direction is None:
+            return False
+        ray: Direction = yield self._ask(Step.CURVE, self._mu, tau)
+        length = ray.primal
+        noise = 10 * self._settings.eps * abs(measure.phi)
+        for _ in range(HALVINGS):
+            trial: Trial = yield self._ask(Step.LOOK, length, self._mu)
+            lower = trial.phi < measure.phi - noise and trial.theta <= max(measure.theta, self._filter.theta_min)
+            if lower and math.isfinite(trial.theta):
+                yield from self._take(length, ray, 1)
+                return None
+            length /= 2
+        return Status.SADDLE
 
     def _take(self, length: float, direction: Direction, trials: int) -> Asking[None]:
         yield self._ask(Step.TAKE, direction.dual, self._mu)

@@ -23,6 +23,7 @@ SPREAD = 1e10  # κ_Σ, by which z may differ from μ / distance
 LARGE = 1e3  # of least-squares multipliers, from which none are better
 POOR = 1e-8  # relative residual from which the system is condensed with another ε
 OTHERS, LIMITS = (1e-2, 1e2), (1e-14, 1e-6)  # times the last ε, and within which limits
+TURNS = 8  # of inverse iteration
 WORTH = 0.3  # to which the residual must fall, for another ε
 
 
@@ -222,6 +223,24 @@ class Phase:
             for whole, part in zip(found, solution, strict=True):
                 whole[index] = part
         return found
+
+    def curve(self, mu: Sequence[float], tau: Sequence[float]) -> Sequence[Direction | None]:
+        """The direction of lowest curvature on the constraints, by inverse iteration with the last system."""
+        generator = torch.Generator().manual_seed(0)
+        v = torch.randn(self.form.size, generator=generator, dtype=torch.float64).to(self.here.v)
+        v = self._moving(v.expand_as(self.here.v))
+        none = torch.zeros_like(self.here.rows)
+        for _ in range(TURNS):
+            v, _, residual = self._solved_again(v / v.norm(dim=1, keepdim=True), none)
+        v = v / v.abs().amax(1, keepdim=True)
+        barrier = self._column(mu)
+        downhill = torch.linalg.vecdot(self._optimality(barrier), v) <= 0
+        self._step = self._with_bounds(torch.where(downhill[:, None], v, -v), none, barrier)
+        return self._described(self._step, barrier, tau, residual, torch.ones_like(downhill))
+
+    def _moving(self, v: Tensor) -> Tensor:
+        """V without what is fixed."""
+        return torch.where(torch.nn.functional.pad(self.form.free, (0, self.form.size - self.form.n), value=True), v, 0)
 
     def attempt(self, lengths: Sequence[float], mu: Sequence[float]) -> Sequence[Trial]:
         """The values at a part of the step."""

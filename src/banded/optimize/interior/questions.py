@@ -22,7 +22,8 @@ class Step(IntEnum):
     ENTER = 7  # the phase of restoration begins where the regular one is
     COMPARE = 8  # where restoration is, measured as in the regular phase
     LEAVE = 9  # the regular phase goes on from where restoration is
-    RELAX = 10  # the bounds a little farther apart, where there is no room between them
+    CURVE = 10  # a direction that keeps to the constraints and along which the Lagrangian curves downwards most
+    RELAX = 11  # the bounds a little farther apart, where there is no room between them
 
 
 class Which(NamedTuple):

@@ -114,7 +114,7 @@ class Interior:
 
     Args:
         plan: of their derivatives.
-        x: `(A, n)`, the start.
+        x: `(A, n)`, the start, within the bounds.
         lower, upper: `(A, n)`, the bounds.
         seconds: spent, by what for.
         warm: multipliers to start from.
@@ -133,8 +133,6 @@ class Interior:
         self.mu: list[float] | None = None  # to start with, where there is something to go by
         x, lower, upper = x.double(), lower.double(), upper.double()
         form = Form.of(lower, upper, plan.m, plan.constraints.equalities)
-        x = torch.where(form.free, x, lower)
-        x = form.push(_with_slacks(x, form))[:, : form.n] if warm is None else x.clamp(lower, upper)
         ones = x.new_ones(len(x))
         found = derivatives(plan, x, x.new_zeros(len(x), plan.m), ones)
         self._mask = free_mask(found.H, form.free)
@@ -217,6 +215,10 @@ class Interior:
         with self._open(phase, rows) as part:
             return part.correct(*numbers)
 
+    def _curve(self, phase: int, rows: Tensor | None, *numbers: Sequence[float]) -> Any:
+        with self._open(phase, rows) as part:
+            return part.curve(*numbers)
+
     def _try(self, phase: int, rows: Tensor | None, *numbers: Sequence[float]) -> Any:
         with self._open(phase, rows) as part:
             return part.attempt(*numbers)
@@ -272,11 +274,6 @@ def _restoration(regular: Phase, mu: Sequence[float]) -> Phase:
     start = replace(functions.look(torch.cat([here.v, p, q], 1), torch.zeros_like(rows)), lower=lower, upper=upper)
     proximal = Proximal(1 / here.v.abs().clamp(min=1).square(), here.v)
     return Phase(form, functions, regular.congruence, start, proximal)
-
-
-def _with_slacks(x: Tensor, form: Form) -> Tensor:
-    """V, of x and anything."""
-    return torch.nn.functional.pad(x, (0, form.size - form.n), value=1.0)
 
 
 def single(H: Symmetric) -> Symmetric:
