@@ -25,8 +25,8 @@ ENOUGH, IDLE, PATIENCE = 100.0, 1e-9, 15  # errors within so many tolerances, φ
 FLOOR = 1e-12  # of μ
 CROWDED, MET, SHORT = 1e4, 1e-5, 1e-9  # s_d, violation and step, at which the bounds seem to leave no room
 HARD, STUCK, STILL = 8, 10, 1e-6  # trials for a step, so many in a row of so small steps: f has a kink
-FLAT = 1e-9  # of the largest second derivative, by which curvature may be negative at a minimum
-HALVINGS = 40  # of a step along negative curvature
+FLAT = 1e-8  # δ up to which what it takes to be definite may be a matter of rounding
+HALVINGS = 20  # of a step along negative curvature
 UNBOUNDED = 1e20  # of the scaled objective
 
 
@@ -121,12 +121,11 @@ class InteriorPoint:
         while True:
             iterate = self._iterate(measure)
             if self._phase == 0 and iterate.status in (Status.CONVERGED, Status.PRECISION):
-                saddle = yield from self._leave_saddle(measure)
-                if saddle is None:
+                moved = yield from self._leaves_saddle(measure)
+                if moved:
                     yield iterate._replace(status=None)
                     measure = yield from self._measure()
                     continue
-                iterate = iterate._replace(status=saddle or iterate.status)
             if self._watch is not None:
                 iterate = yield from self._watch(iterate)
             yield iterate if self._phase == 0 else iterate._replace(status=None)  # which speaks of restoration alone
@@ -240,28 +239,24 @@ class InteriorPoint:
         self._stuck = self._stuck + 1 if still else 0
         return Status.LINE_SEARCH if self._stuck >= STUCK else None
 
-    def _leave_saddle(self, measure: Measure) -> Asking[Status | bool | None]:
-        """False at a minimum; at a saddle or a maximum None, after a step along negative curvature, or the status."""
+    def _leaves_saddle(self, measure: Measure) -> Asking[bool]:
+        """At a saddle or a maximum, a step along negative curvature, where that leads down."""
         tau, shift = max(TAU, 1 - self._mu), 0.0
-        largest = FLAT
-        while shift <= LARGEST:
-            direction: Direction | None = yield self._ask(Step.DIRECTION, self._mu, tau, shift, 0.0)
-            if direction is not None:
-                break
-            shift = shift * FASTER if shift else largest
-        if shift <= largest or direction is None:
+        direction: Direction | None = None
+        while shift <= LARGEST and direction is None:
+            direction = yield self._ask(Step.DIRECTION, self._mu, tau, shift, 0.0)
+            last, shift = shift, shift * FASTER if shift else FLAT
+        if last <= FLAT or direction is None:
             return False
         ray: Direction = yield self._ask(Step.CURVE, self._mu, tau)
-        length = ray.primal
-        noise = 10 * self._settings.eps * abs(measure.phi)
+        length, noise = ray.primal, 10 * self._settings.eps * abs(measure.phi)
         for _ in range(HALVINGS):
             trial: Trial = yield self._ask(Step.LOOK, length, self._mu)
-            lower = trial.phi < measure.phi - noise and trial.theta <= max(measure.theta, self._filter.theta_min)
-            if lower and math.isfinite(trial.theta):
+            if trial.phi < measure.phi - noise and trial.theta <= max(measure.theta, self._filter.theta_min):
                 yield from self._take(length, ray, 1)
-                return None
+                return True
             length /= 2
-        return Status.SADDLE
+        return False  # it is flat, but for rounding errors
 
     def _take(self, length: float, direction: Direction, trials: int) -> Asking[None]:
         yield self._ask(Step.TAKE, direction.dual, self._mu)
