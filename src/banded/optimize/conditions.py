@@ -13,7 +13,9 @@ from banded.hessian import Layout, Tree
 from banded.hessian.constraints import Constraints
 
 SHOWN = 5  # constraints by name, of each kind
-LOUD = 1e-3  # of the largest multiplier, from which a constraint counts as active
+NOTHING = 1e-12  # violation up to which there is none to speak of
+NEAR = 1e-4  # to its bound, beside the size of the unknown or of the constraint
+NOTHING = 1e-12  # violations up to which nothing is
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +88,11 @@ class Conditions:
         return self._largest(self.shortfall, 0.0, count)
 
     def active(self, count: int = SHOWN) -> list[Named]:
-        """Inequalities and bounds that hold x back, the largest multipliers first; fixed unknowns do not count."""
-        return self._largest(self._forces(), self._loud(), count)
+        """Inequalities and bounds that hold x back, the largest multipliers first; fixed unknowns do not count.
+
+        Such have a multiplier that is larger than what is left of the way to them: of these two, one is next to zero.
+        """
+        return self._largest(self._forces(), 0.0, count)
 
     def hardest(self, count: int = SHOWN) -> list[Named]:
         """Equalities with the largest multipliers: those that cost most."""
@@ -98,16 +103,13 @@ class Conditions:
 
     def count_active(self) -> int:
         """How many inequalities and bounds hold x back."""
-        return int((self._forces() > self._loud()).sum())
+        return int((self._forces() > 0).sum())
 
     def _forces(self) -> Tensor:
-        moving = self.room.sum(0) > 0
-        forces = torch.cat([self.multipliers.clamp(min=0), torch.where(moving, self.pressure, 0).reshape(-1)])
-        forces[: self.constraints.equalities] = 0
-        return forces
-
-    def _loud(self) -> float:
-        return LOUD * float(self._forces().max())
+        tight = (self.pressure > self.room) & (self.room.sum(0) > 0)
+        rows = torch.where(self.multipliers > self.rows, self.multipliers, 0)
+        rows[: self.constraints.equalities] = 0
+        return torch.cat([rows, torch.where(tight, self.pressure, 0).reshape(-1)])
 
     def _largest(self, numbers: Tensor, above: float, count: int) -> list[Named]:
         values, order = numbers.topk(min(count, len(numbers)))
@@ -134,7 +136,8 @@ class Conditions:
             if named:
                 yield f"{title}, by their multipliers: {_listed(named)}."
         worst = self.worst()
-        yield f"Violated most: {_listed(worst)}." if worst else "Nothing is violated."
+        violated = bool(worst) and worst[0].number > NOTHING
+        yield f"Violated most: {_listed(worst)}." if violated else "Nothing is violated."
 
 
 def _listed(named: list[Named]) -> str:

@@ -24,10 +24,10 @@ RESTORED = 0.9  # Σ |c| has to fall to this share in restoration
 ENOUGH, IDLE, PATIENCE = 100.0, 1e-9, 15  # errors within so many tolerances, φ the same but for so much, so many times
 FLOOR = 1e-12  # of μ
 CROWDED, MET, SHORT = 1e4, 1e-5, 1e-9  # s_d, violation and step, at which the bounds seem to leave no room
-HARD, STUCK, STILL = 8, 10, 1e-6  # trials for a step, so many in a row of so small steps: f has a kink
+HARD, STIFF, STUCK, STILL = 8, 1e6, 10, 1e-6  # trials or δ for a step; so many in a row of so small steps: f has a kink
 FLAT = 1e-8  # δ up to which what it takes to be definite may be a matter of rounding
 HALVINGS = 20  # of a step along negative curvature
-UNBOUNDED = 1e20  # of the scaled objective
+UNBOUNDED = 1e14  # times the size of the scaled objective at the start, by which it falls without limit
 
 
 class Iterate(NamedTuple):
@@ -103,6 +103,7 @@ class InteriorPoint:
         self._last = 0.0  # the last δ that was needed
         self._relaxed = False
         self._stuck = 0
+        self._floor = -math.inf
         self._evaluations = 1
         self._filter = Filter(0.0, math.inf)
         self._moved: tuple[Direction | None, float, float, float, int] = (None, 0.0, 0.0, 0.0, 0)  # what led here
@@ -118,6 +119,7 @@ class InteriorPoint:
             yield self._ask(Step.MULTIPLIERS)
         measure = yield from self._measure()
         self._filter = Filter.at(measure.theta)
+        self._floor = -UNBOUNDED * measure.size
         while True:
             iterate = self._iterate(measure)
             if self._phase == 0 and iterate.status in (Status.CONVERGED, Status.PRECISION):
@@ -138,7 +140,8 @@ class InteriorPoint:
                 ended = yield from self._advance(measure)
             if ended is not None:
                 if self._phase == 0:
-                    yield iterate._replace(status=ended)
+                    measure = yield from self._measure()  # which restoration may have moved
+                    yield self._iterate(measure)._replace(status=ended)
                 return ended
             measure = yield from self._measure()
 
@@ -168,7 +171,7 @@ class InteriorPoint:
             status = Status.PRECISION
         elif not math.isfinite(error):
             status = Status.NON_FINITE
-        elif measure.phi < -UNBOUNDED:
+        elif measure.phi < self._floor:
             status = Status.UNBOUNDED
         return Iterate(
             measure,
@@ -235,7 +238,8 @@ class InteriorPoint:
             self._filter.add(base)
         yield from self._take(length, taken, trials)
         self._tiny = False
-        still = self._phase == 0 and trials >= HARD and length * taken.size < STILL
+        hard = trials >= HARD or self._shift > STIFF
+        still = self._phase == 0 and hard and length * taken.size < STILL
         self._stuck = self._stuck + 1 if still else 0
         return Status.LINE_SEARCH if self._stuck >= STUCK else None
 
@@ -356,9 +360,10 @@ class InteriorPoint:
         status = yield from other.run()
         if status is not None and not status.success:
             return status
-        yield self._ask(Step.LEAVE, self._mu, max(TAU, 1 - self._mu))
         self._moved = (None, 0.0, 0.0, 0.0, 0)
         if status is None:
+            yield self._ask(Step.LEAVE, self._mu, max(TAU, 1 - self._mu))
             return None
+        yield self._ask(Step.CONCEDE)
         measure = yield from self._measure()
         return Status.INFEASIBLE if measure.primal > math.sqrt(self._settings.tolerance) else Status.LINE_SEARCH

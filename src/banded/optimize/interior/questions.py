@@ -23,7 +23,8 @@ class Step(IntEnum):
     COMPARE = 8  # where restoration is, measured as in the regular phase
     LEAVE = 9  # the regular phase goes on from where restoration is
     CURVE = 10  # a direction that keeps to the constraints and along which the Lagrangian curves downwards most
-    RELAX = 11  # the bounds a little farther apart, where there is no room between them
+    CONCEDE = 11  # the regular phase ends where restoration does, with the multipliers of that
+    RELAX = 12  # the bounds a little farther apart, where there is no room between them
 
 
 class Which(NamedTuple):
@@ -109,7 +110,7 @@ class Trial(NamedTuple):
     primal: float
 
 
-EVALUATED = (Step.TRY, Step.COMPARE, Step.LOOK, Step.MULTIPLIERS, Step.ENTER, Step.LEAVE)
+EVALUATED = (Step.TRY, Step.COMPARE, Step.LOOK, Step.MULTIPLIERS, Step.ENTER, Step.LEAVE, Step.CONCEDE)
 """The questions that take an evaluation."""
 
 

@@ -250,6 +250,13 @@ class Interior:
         with self._open(0, rows) as part:
             part.move_bounds(self._found(rows), mu, tau)
 
+    def _concede(self, _phase: int, rows: Tensor | None) -> None:
+        size = self.regular.form.size
+        found = self.phase(1).here if rows is None else self.phase(1).here.take(rows)
+        with self._open(0, rows) as part:
+            here = part.evaluator.look(found.v[:, :size], found.multipliers)
+            part.here = replace(here, lower=found.lower[:, :size], upper=found.upper[:, :size])
+
     def _relax(self, _phase: int, rows: Tensor | None, mu: Sequence[float], amount: Sequence[float]) -> None:
         with self._open(0, rows) as part:
             part.relax(part.form.relaxed(amount[0]), mu)
