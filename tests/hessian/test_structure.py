@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import patterns
 from banded import Bordered, Periodic, Reordered, SymmetricBanded
-from banded.hessian.structure import WIDEST_NODE, Structure, fold, node_width, repeated
+from banded.hessian.structure import WIDEST_NODE, Structure, fold, folded, node_width, repeated
 
 CPU = torch.device("cpu")
 
@@ -147,3 +147,16 @@ def test_nothing_is_ever_left_out(m: int, data: st.DataObject) -> None:
     mask = data.draw(st.sampled_from([patterns.irregular, patterns.repeating]))(rng, k, m)
     kept = repeated(mask, data.draw(st.integers(1, 6)))
     assert kept is None or bool((kept | ~mask).all())
+
+
+@pytest.mark.parametrize("m", [5, 6, 11, 12])
+@pytest.mark.parametrize("border", [0, 2])
+def test_a_loop_laid_flat_is_a_band_twice_as_wide(m: int, border: int) -> None:
+    for k in range((m - 1) // 2 + 1):
+        flat = folded(Structure(m + border, k, periodic=True, border=border))
+        place = flat.numbers(torch.device("cpu")).argsort()
+        assert sorted(place.tolist()) == list(range(m + border))
+        assert place[m:].tolist() == list(range(m, m + border))
+        apart = max(abs(int(place[i] - place[(i + d) % m])) for i in range(m) for d in range(k + 1))
+        assert apart <= flat.bandwidth <= max(2 * k, 0)
+        assert not flat.periodic

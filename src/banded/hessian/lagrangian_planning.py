@@ -23,7 +23,7 @@ from banded.hessian.lagrangian import LagrangianPlan, lagrangian
 from banded.hessian.layout import Layout
 from banded.hessian.products import Engine, Function, each_over_batch, value_of
 from banded.hessian.recover import Direct
-from banded.hessian.structure import Structure, repeated
+from banded.hessian.structure import Structure, folded, repeated
 from banded.hessian.survey import each_problem, products_of, structure_of
 from banded.hessian.verify import Products, Witness, testify
 
@@ -71,7 +71,7 @@ def plan_lagrangian(
     look = _Look(each, every, multipliers, n, data_of(whole) is None)
     witness = testify(look.every, x, torch.Generator().manual_seed(1))
     band = _found(look, witness, given, where) if bandwidth is None else _given(bandwidth, look, witness, where)
-    read, columns, absent = _entries(look, band, x.reshape(-1, n))
+    read, columns, absent = _entries(look, folded(band), x.reshape(-1, n))
     probes = pad(read.probes(x), (0, m + 1))
     choice = choose(whole, point, probes, memory, compile, eager)
     return LagrangianPlan(

@@ -79,6 +79,19 @@ class Structure:
         return ", ".join(words)
 
 
+def folded(structure: Structure) -> Structure:
+    """A loop laid flat, from both ends at once: a band twice as wide that does not wrap round; others as they are."""
+    if not structure.periodic:
+        return structure
+    m = structure.core
+    numbers = structure.numbers(torch.device("cpu"))
+    place = torch.arange(m)
+    there = torch.where(place % 2 == 0, place // 2, m - 1 - place // 2)
+    order = torch.cat([numbers[:m][there], numbers[m:]])
+    device = None if structure.order is None else structure.order.device
+    return Structure(structure.n, min(2 * structure.bandwidth, m - 1), border=structure.border, order=order.to(device))
+
+
 def fold(mask: np.ndarray, width: int) -> np.ndarray:
     """`(k + 1, width)`: where any node of `width` unknowns has an entry, from a `mask` `(k + 1, m)`."""
     rows, m = mask.shape
