@@ -68,11 +68,12 @@ def for_direct(structure: Structure, device: torch.device) -> Coloring:
     return _search(structure, plain, _star, device)
 
 
-def for_rows(structure: Structure, apart: Structure, device: torch.device) -> Coloring:
+def for_rows(structure: Structure, apart: Structure, fewest: int, device: torch.device) -> Coloring:
     """A star colouring of one structure in which neighbours in another, in the same order, have different colours.
 
     Entries of a matrix whose rows couple only such neighbours are then alone in their row (Coleman & Moré
-    1983, SIAM J. Numer. Anal. 20:187-209): so one set of probes reads a Hessian and a Jacobian.
+    1983, SIAM J. Numer. Anal. 20:187-209): so one set of probes reads a Hessian and a Jacobian. No less than
+    `fewest` colours will do, the entries of the longest row.
     """
     spacing = max(2 * structure.bandwidth, apart.bandwidth) + 1
     plain = ring(structure.core, spacing, device) if structure.periodic else comb(structure.core, spacing, device)
@@ -81,7 +82,7 @@ def for_rows(structure: Structure, apart: Structure, device: torch.device) -> Co
     rows = apart.bandwidth + 1
     both = [_graphs(_mask(one, rows), apart) for one in (structure, apart)]
     every = (_trials(graph, partial(_star, apart=near)) for graph, near in zip(*both, strict=True))
-    return _best(plain, chain.from_iterable(every), structure.core, device)
+    return _best(plain, chain.from_iterable(every), structure.core, device, fewest)
 
 
 def for_symmetric(structure: Structure, device: torch.device) -> Coloring:
@@ -103,9 +104,18 @@ def _search(structure: Structure, plain: Coloring, color: Greedy, device: torch.
     return _best(plain, chain.from_iterable(_trials(graph, color) for graph in graphs), structure.core, device)
 
 
-def _best(plain: Coloring, every: Iterable[list[int]], m: int, device: torch.device) -> Coloring:
-    """The colouring with the fewest colours, repeated along the chain, or the plain one where none has fewer."""
-    best = min((colors[:m] for colors in every), key=lambda colors: len(set(colors)), default=[])
+def _best(plain: Coloring, every: Iterable[list[int]], m: int, device: torch.device, fewest: int = 1) -> Coloring:
+    """The colouring with the fewest colours, repeated along the chain, or the plain one where none has fewer.
+
+    The search ends at `fewest` colours.
+    """
+    best: list[int] = []
+    count = m + 1
+    for colors in every:
+        if len(set(colors[:m])) < count:
+            best, count = colors[:m], len(set(colors[:m]))
+        if count <= fewest:
+            break
     used, table = torch.unique(torch.tensor(best, dtype=torch.long, device=device), return_inverse=True)
     if not best or len(used) >= plain.count:
         return plain

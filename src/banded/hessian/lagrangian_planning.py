@@ -244,11 +244,12 @@ def _entries(look: _Look, band: Structure, problems: Tensor) -> tuple[Extraction
             masks.append(significant(testify(at, x, generator), H, band))
             found.append(_decode(of_J[: len(probes)], of_J[len(probes) :], direct, band))
     structure = _narrowed(band, np.logical_or.reduce(masks))
-    coloring = for_rows(structure, band, problems.device)
+    columns, absent = _padded(torch.unique(torch.cat(found), dim=0), found[0].new_tensor(len(look._multipliers)), band)
+    longest = 1 if absent is None and not len(columns) else columns.shape[1]
+    coloring = for_rows(structure, band, longest, problems.device)
     read = Extraction(
         structure, "direct", "with the constraints", Direct(structure, coloring, problems.device), problems[0]
     )
-    columns, absent = _padded(torch.unique(torch.cat(found), dim=0), found[0].new_tensor(len(look._multipliers)), band)
     return read, columns, absent
 
 
