@@ -15,7 +15,7 @@ from banded.errors import (
     RecoveryError,
     SingularError,
 )
-from banded.hessian import Plan, Report, hessian, plan, verify
+from banded.hessian import LagrangianPlan, Plan, Report, hessian, plan, verify
 from banded.matrix import (
     Banded,
     BlockTridiagonal,
@@ -38,6 +38,7 @@ from banded.optimize import (
     TrustRegion,
     least_squares,
     minimize,
+    plan_constrained,
 )
 from banded.problems import Problem
 
@@ -51,6 +52,7 @@ __all__ = [
     "Bordered",
     "Conditions",
     "FileFormatError",
+    "LagrangianPlan",
     "LineSearch",
     "Matrix",
     "Multipliers",
@@ -75,5 +77,6 @@ __all__ = [
     "least_squares",
     "minimize",
     "plan",
+    "plan_constrained",
     "verify",
 ]

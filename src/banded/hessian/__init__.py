@@ -1,5 +1,6 @@
 """Hessians of PyTorch functions as bands: structure, probes, products, recovery, and the plan that joins them."""
 
+from banded.hessian.lagrangian import LagrangianPlan as LagrangianPlan
 from banded.hessian.layout import Layout as Layout
 from banded.hessian.layout import Tree as Tree
 from banded.hessian.layout import layout as layout

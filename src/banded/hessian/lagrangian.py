@@ -164,6 +164,16 @@ class LagrangianPlan:
         leaks = witness.leaks(found.H)
         return torch.maximum(leaks, self._of_rows(witness, products(point, witness.v[None])[..., 0, n:], found.J))
 
+    def __str__(self) -> str:
+        batch = f" in each of {self.layout.batch.numel()} problems" if self.layout.batch else ""
+        return (
+            f"Plan for {self.n} unknowns with {self.m} constraints{batch}, {self.extraction.structure}: "
+            f"{len(self.probes)} products, {self.choice.name} ({self.choice.reason})"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
     def _of_rows(self, witness: Witness, shown: Tensor, J: Rows) -> Tensor:
         if not self.m:
             return shown.new_zeros(len(shown))

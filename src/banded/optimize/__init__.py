@@ -2,6 +2,7 @@
 
 from banded.optimize.conditions import Conditions as Conditions
 from banded.optimize.conditions import Multipliers as Multipliers
+from banded.optimize.constrained_plan import plan_constrained as plan_constrained
 from banded.optimize.drawing import convergence as convergence
 from banded.optimize.line_search import LineSearch as LineSearch
 from banded.optimize.minimize import least_squares as least_squares

@@ -14,14 +14,12 @@ from banded.checks import check_function, check_whole
 from banded.compiling import outside_graphs
 from banded.hessian import Layout, Plan, Tree, layout
 from banded.hessian import plan as make_plan
-from banded.hessian.constraints import constraints
 from banded.hessian.data import check_data
 from banded.hessian.lagrangian import LagrangianPlan
-from banded.hessian.lagrangian_planning import plan_lagrangian
-from banded.hessian.planning import MEMORY
 from banded.optimize.batch import Batch, flattened, taken
 from banded.optimize.bounds import bounds_of
 from banded.optimize.constrained import Constrained, ConstrainedBatch
+from banded.optimize.constrained_plan import Planner
 from banded.optimize.limits import Limits
 from banded.optimize.method import Methods
 from banded.optimize.newton import Globalisation
@@ -31,6 +29,7 @@ from banded.optimize.settings import globalisation_of
 from banded.optimize.single import PLANS, Single
 from banded.optimize.unconstrained import Unconstrained, UnconstrainedBatch
 
+AnyPlan: TypeAlias = Plan | LagrangianPlan
 Warmth = TypeVar("Warmth", Result, Results)
 Begin: TypeAlias = Callable[[Tensor, Sequence[int] | None], Methods]
 """A way to minimise the problems of these numbers, all if None, from points `(A, n)`."""
@@ -59,17 +58,19 @@ class Options(TypedDict, total=False):
 
 @overload
 def minimize(
-    f: Callable[..., Tensor] | Plan, x0: Tree, *, batch_dims: Literal[0] = 0, **options: Unpack[Options]
+    f: Callable[..., Tensor] | AnyPlan, x0: Tree, *, batch_dims: Literal[0] = 0, **options: Unpack[Options]
 ) -> Result: ...
 
 
 @overload
-def minimize(f: Callable[..., Tensor] | Plan, x0: Tree, *, batch_dims: int, **options: Unpack[Options]) -> Results: ...
+def minimize(
+    f: Callable[..., Tensor] | AnyPlan, x0: Tree, *, batch_dims: int, **options: Unpack[Options]
+) -> Results: ...
 
 
 @outside_graphs
 def minimize(
-    f: Callable[..., Tensor] | Plan,
+    f: Callable[..., Tensor] | AnyPlan,
     x0: Tree,
     *,
     args: Sequence[Any] = (),
@@ -100,7 +101,8 @@ def minimize(
 
     Args:
         f: twice differentiable loss, takes a pytree like `x0`, returns a scalar
-            `()`; or a `Plan` of one, whose settings then hold.
+            `()`; or a `Plan` of one, whose settings then hold; with constraints or bounds, what `plan_constrained`
+            makes.
         x0: start, float32 or float64: a tensor of any shape, with time as the first
             dimension, or a pytree of tensors, as in `plan`.
         args: what f takes besides, pytrees: f(x, *args). With batch dimensions, those lead
@@ -143,51 +145,54 @@ def minimize(
         BandwidthError: if the band does not hold the Hessian; says what would.
         Exception: what f or `callback` raise on the way, with the best point so far as its attribute `result`.
     """
-    check_function("f", f)
+    if not isinstance(f, AnyPlan):
+        check_function("f", f)
     check_data(args, torch.Size())
     if isinstance(f, Plan) and residuals and not f.residuals:
         raise TypeError(
             "residuals: expected a Plan of residuals, as plan(r, x, residuals=True) makes, got one of a loss"
         )
-    if isinstance(f, Plan) and len(args):
+    if isinstance(f, AnyPlan) and len(args):
         raise TypeError("args: expected none with a Plan, which has those that it was made with; make another plan")
     if callback is not None:
         check_function("callback", callback)
     limits = Limits(tolerance, max_iterations, max_seconds, graph=torch.is_grad_enabled())
     chosen: Globalisation = globalisation_of(globalisation)
     make = partial(make_plan, bandwidth=bandwidth, border=border, method=method, compile=compile, residuals=residuals)
-    dims = len(f.layout.batch) if isinstance(f, Plan) else check_whole("batch_dims", batch_dims)
+    dims = len(f.layout.batch) if isinstance(f, AnyPlan) else check_whole("batch_dims", batch_dims)
     functions = {"equality": equality, "inequality": inequality}
-    bound = bounds is not None or any(one is not None for one in functions.values())
+    bound = isinstance(f, LagrangianPlan) or bounds is not None
+    bound = bound or any(one is not None for one in functions.values())
     with torch.inference_mode(False):
-        if isinstance(f, Plan) and dims > 1:
+        if isinstance(f, AnyPlan) and dims > 1:
             raise ValueError(f"f: expected a plan with one batch dimension, got {tuple(f.layout.batch)}; flatten them")
-        where = f.layout if isinstance(f, Plan) else layout(x0, border, dims)
+        where = f.layout if isinstance(f, AnyPlan) else layout(x0, border, dims)
         check_data(args, where.batch)
         x = where.flatten(x0).detach().clone(memory_format=torch.contiguous_format).reshape(*_rows(where), where.n)
-        found = not isinstance(f, Plan) and bandwidth is None
+        found = not isinstance(f, AnyPlan) and bandwidth is None
         if bound:
-            loss = _checked(f, globalisation, method)
-            loss = half_square(loss) if residuals else loss
+            _check_constrained(globalisation, method)
             lower, upper = (one.reshape(x.shape) for one in bounds_of(bounds, where))
-            planned = partial(_plan_constrained, loss, functions, where, flattened(tuple(args), dims))
-            planned = partial(planned, bandwidth=bandwidth, compile=compile)
+            data = flattened(tuple(args), dims) if dims else args
+            planner = _planner(f, functions, where, data, bandwidth, compile, residuals)
         if dims:
             _check_batch(x0, where)
             if bound:
                 begin: Begin = partial(
-                    _interior_batch, planned, lower, upper, limits, _checked_warm(warm_start, Results)
+                    _interior_batch, planner, lower, upper, limits, _checked_warm(warm_start, Results)
                 )
             else:
+                assert not isinstance(f, LagrangianPlan)
                 begin = partial(_newton_batch, f, make, where, flattened(tuple(args), dims), chosen, limits)
             return _many(where, x, begin, limits, progress, callback, found=found)
         single = Single(where, limits, Recorder(progress, constrained=bound), callback)
         seconds: dict[str, float] = {}
         if bound:
-            constrained = Constrained(planned, x, lower, upper, limits, seconds, _checked_warm(warm_start, Result))
+            constrained = Constrained(planner, x, lower, upper, limits, seconds, _checked_warm(warm_start, Result))
             constrained.renewable = found
             seconds["plan"] = single.seconds
             return single.solve(constrained)
+        assert not isinstance(f, LagrangianPlan)
         made = f if isinstance(f, Plan) else make(f, where.unflatten(x), args=args)
         again = partial(make, made.f, args=args) if found else None
         seconds["plan"] = single.seconds
@@ -318,7 +323,7 @@ def _newton_batch(
 
 
 def _interior_batch(
-    planned: partial[LagrangianPlan],
+    planner: Callable[..., LagrangianPlan],
     lower: Tensor,
     upper: Tensor,
     limits: Limits,
@@ -329,34 +334,33 @@ def _interior_batch(
     """The interior-point method for the problems of these numbers, all if None, from `x` `(A, n)`."""
     if numbers is not None:
         lower, upper, warm = lower[list(numbers)], upper[list(numbers)], None
-    return ConstrainedBatch(partial(planned, numbers=numbers), x, lower, upper, limits, warm)
+    return ConstrainedBatch(partial(planner, numbers=numbers), x, lower, upper, limits, warm)
 
 
-def _plan_constrained(
-    f: Callable[..., Tensor],
+def _planner(
+    f: Callable[..., Tensor] | AnyPlan,
     functions: dict[str, Callable[..., Tree] | None],
     where: Layout,
     args: Sequence[Any],
-    x: Tensor,
-    *,
     bandwidth: int | None,
     compile: bool,
-    numbers: Sequence[int] | None = None,
-) -> LagrangianPlan:
-    """At `x`, `(n,)` or `(A, n)`: then of the problems of these numbers."""
-    data, first = args, args
-    if x.ndim > 1:
-        where = replace(where, batch=x.shape[:1])
-        data = args if numbers is None else taken(args, numbers)
-        first = pytree.tree_map(lambda leaf: leaf[0] if isinstance(leaf, Tensor) else leaf, tuple(data))
-    given = constraints(functions, where.unflatten(x.reshape(-1, where.n)[0]), first)
-    return plan_lagrangian(f, given, where, x, data, bandwidth=bandwidth, compile=compile, memory=MEMORY)
-
-
-def _checked(f: Callable[..., Tensor] | Plan, globalisation: object, method: str) -> Callable[..., Tensor]:
-    """The function, if it and the rest may come with constraints."""
+    residuals: bool,
+) -> Callable[..., LagrangianPlan]:
+    """What makes plans of a problem with constraints, or hands out the one that there is."""
+    if isinstance(f, LagrangianPlan):
+        made = f
+        if any(one is not None for one in functions.values()):
+            raise TypeError("equality, inequality: expected none with a plan, which has those that it was made with")
+        return lambda x, numbers=None: made
     if isinstance(f, Plan):
-        raise TypeError("f: expected a function where there are constraints, got a Plan; pass its function")
+        raise TypeError(
+            "f: expected a function where there are constraints, got a Plan; plan_constrained(f, x, equality=..., "
+            "inequality=...) makes one that knows of them, and of bounds"
+        )
+    return Planner(half_square(f) if residuals else f, functions, where, args, bandwidth, compile)
+
+
+def _check_constrained(globalisation: object, method: str) -> None:
     if globalisation != "line search":
         raise ValueError(
             "globalisation: expected none of your own where there are constraints, which take a line search with a "
@@ -364,7 +368,6 @@ def _checked(f: Callable[..., Tensor] | Plan, globalisation: object, method: str
         )
     if method not in ("auto", "direct"):
         raise ValueError(f"method: expected 'auto' or 'direct' where there are constraints, got {method!r}")
-    return f
 
 
 def _checked_warm(warm: Result | Results | None, kind: type[Warmth]) -> Warmth | None:
