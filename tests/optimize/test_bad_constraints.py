@@ -142,6 +142,8 @@ def test_functions_that_are_defined_inside_the_bounds_only(constrained: bool) ->
     [
         (0.0, TypeError, r"expected a pair \(lower, upper\), .* got float"),
         (torch.zeros(2, 4), TypeError, r"expected a pair \(lower, upper\), .* got Tensor"),
+        ([(0.0, 1.0), (0.0, 2.0), (0.0, 1.0), (0.0, 1.0)], ValueError, r"got 4 entries; tuple\(zip\(\*bounds\)\)"),
+        ((torch.zeros(4, requires_grad=True), None), ValueError, r"lower of x: .* needs no gradient"),
         ((1.0,), ValueError, r"expected a pair \(lower, upper\), got 1 entries"),
         ([(0, 1)] * 4, ValueError, r"expected a pair \(lower, upper\), got 4 entries"),
         ((1.0, torch.tensor([2.0, 0, 2, 0])), ValueError, r"lower <= upper, got 1 > 0 for x\[1\] \(2 of 4 unknowns\)"),
@@ -321,3 +323,8 @@ def test_compiled() -> None:
     assert result.status is Status.CONVERGED
     np.testing.assert_allclose(result.x, plain.x, atol=1e-7)
     assert_optimal(distance, result, **options)
+
+
+def test_pairs_for_each_of_two_unknowns_are_not_taken_for_lower_and_upper_bounds() -> None:
+    with pytest.raises(ValueError, match=r"what may be one \(low, high\) for each unknown"):
+        banded.minimize(lambda x: x.square().sum(), torch.ones(2, dtype=torch.float64), bounds=[(0, 1), (0, 2)])  # type: ignore[call-overload]

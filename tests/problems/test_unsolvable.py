@@ -83,7 +83,7 @@ def test_what_cannot_be_met_is_named(name: str) -> None:
     result = problem.solve()
     assert result.status is Status.INFEASIBLE
     assert not result.success
-    assert result.iterations < 300
+    assert result.iterations < 453  # 1.5 times what Ipopt takes for the longest, a chain too short: 302
     assert result.conditions is not None
     worst = result.conditions.worst(1)[0]
     assert worst.name in places

@@ -32,7 +32,15 @@ def bounds_of(bounds: object, where: Layout) -> tuple[Tensor, Tensor]:
             f"bounds: expected a pair (lower, upper), of which each may be None, got {type(bounds).__name__}"
         )
     if len(pair) != 2:
-        raise ValueError(f"bounds: expected a pair (lower, upper), got {len(pair)} entries")
+        raise ValueError(
+            f"bounds: expected a pair (lower, upper), got {len(pair)} entries; tuple(zip(*bounds)) makes it of one "
+            "(low, high) for each unknown"
+        )
+    if isinstance(pair, list) and all(isinstance(one, tuple | list) and len(one) == 2 for one in pair) and where.n == 2:
+        raise ValueError(
+            f"bounds: expected a pair (lower, upper), got what may be one (low, high) for each unknown: {bounds!r}; "
+            "tuple(zip(*bounds)) turns such around, and tensors in a tuple say what they are"
+        )
     lower, upper = (_vector(one, where, side) for side, one in enumerate(pair))
     crossed = (lower > upper).nonzero()
     if len(crossed):
@@ -74,6 +82,11 @@ def _leaf(bound: Any, none: float, where: Layout, shape: torch.Size, label: str)
         given = torch.as_tensor(bound, dtype=where.dtype, device=where.device)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{label}: expected a number or a tensor, got {type(bound).__name__}") from None
+    if given.requires_grad and torch.is_grad_enabled():
+        raise ValueError(
+            f"{label}: expected a tensor that needs no gradient, for none goes through bounds; .detach() it, or write "
+            "the bound as an inequality, which may close over it"
+        )
     if bool(given.isnan().any()):
         raise ValueError(f"{label}: expected numbers, got nan; infinities stand for no bound")
     if bool((given == -none).any()):

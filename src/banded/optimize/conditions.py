@@ -127,17 +127,20 @@ class Conditions:
         side, unknown = divmod(number - m, n)
         return self.layout.label(unknown) + (" <= upper" if side else " >= lower")
 
-    def sentences(self) -> Iterator[str]:
+    def sentences(self, *, feasible: bool) -> Iterator[str]:
         """What there is to say, in words."""
-        for title, named in (
-            (f"{self.count_active()} inequalities and bounds hold x back", self.active()),
-            ("The equalities that cost most", self.hardest()),
-        ):
-            if named:
-                yield f"{title}, by their multipliers: {_listed(named)}."
         worst = self.worst()
         violated = bool(worst) and worst[0].number > NOTHING
         yield f"Violated most: {_listed(worst)}." if violated else "Nothing is violated."
+        active, count = self.active(), self.count_active()
+        if not feasible:
+            if active:
+                yield f"What stands against them, {count} in all, by their share in it: {_listed(active)}."
+            return
+        if active:
+            yield f"{count} inequalities and bounds hold x back, by their multipliers: {_listed(active)}."
+        if hardest := self.hardest():
+            yield f"The equalities that cost most, by their multipliers: {_listed(hardest)}."
 
 
 def _listed(named: list[Named]) -> str:

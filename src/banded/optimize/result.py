@@ -185,19 +185,22 @@ class Result:
 
     def explain(self) -> str:
         """In words: why it stopped, which constraints are active, which cost most, and which are violated."""
-        lines = [str(self)]
+        lines = [self._summary()]
         if self.conditions is not None:
-            lines += self.conditions.sentences()
+            lines += self.conditions.sentences(feasible=self.status is not Status.INFEASIBLE)
         else:
             lines.append(f"There are no constraints; the largest entry of the gradient is {self.gradient_norm:.3g}.")
         return "\n".join(lines)
 
     def __str__(self) -> str:
+        return self._summary() + self._culprit()
+
+    def _summary(self) -> str:
         constraint = "" if self.violation is None else f", violation {self.violation:.1e}"
         return (
             f"{self.status.name.lower().replace('_', ' ')}: f = {self.value:.10g}, gradient {self.gradient_norm:.1e}"
             f"{constraint}; {self.iterations} iterations, {self.evaluations} evaluations, {self.seconds:.3g} s\n"
-            f"{self.status.value}{self._culprit()}"
+            f"{self.status.value}"
         )
 
     def _culprit(self) -> str:

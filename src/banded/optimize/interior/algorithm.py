@@ -241,6 +241,8 @@ class InteriorPoint:
         hard = trials >= HARD or self._shift > STIFF
         still = self._phase == 0 and hard and length * taken.size < STILL
         self._stuck = self._stuck + 1 if still else 0
+        if still:
+            self._last = 0.0  # a δ from where multipliers were huge may be the reason: it is found anew
         return Status.LINE_SEARCH if self._stuck >= STUCK else None
 
     def _leaves_saddle(self, measure: Measure) -> Asking[bool]:
@@ -332,7 +334,7 @@ class InteriorPoint:
             length = other.primal
             trial = yield self._ask(Step.LOOK, length, self._mu)
             if self._filter.accepts(base, length, trial.theta, trial.phi):
-                return length, other._replace(dual=direction.dual), turn + 2, trial
+                return length, other, turn + 2, trial
             if not trial.theta <= CORRECTED * theta:
                 return None
             theta = trial.theta
@@ -346,11 +348,12 @@ class InteriorPoint:
             return Status.PRECISION
         self._filter.add(base)
         measure = yield from self._measure()
-        mu = max(self._mu, measure.primal)
+        mu, first = max(self._mu, measure.primal), measure.primal
 
         def watch(iterate: Iterate) -> Asking[Iterate]:
             there: Trial = yield question(0, Step.COMPARE, self._mu)
             good = math.isfinite(there.phi) and there.theta <= RESTORED * base.theta
+            good = good and there.primal <= max(RESTORED * first, self._settings.tolerance)
             good = good and self._filter.allows(there.theta, there.phi, 0.0)
             made = iterate.evaluations + 1
             return iterate._replace(value=there.value, violation=there.primal, restored=good, evaluations=made)
@@ -366,4 +369,4 @@ class InteriorPoint:
             return None
         yield self._ask(Step.CONCEDE)
         measure = yield from self._measure()
-        return Status.INFEASIBLE if measure.primal > math.sqrt(self._settings.tolerance) else Status.LINE_SEARCH
+        return Status.INFEASIBLE if measure.primal > ENOUGH * self._settings.tolerance else Status.LINE_SEARCH

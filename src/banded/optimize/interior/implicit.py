@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from banded.optimize.interior.kkt import EPSILON, System, condensed
 from banded.optimize.interior.workspace import Functions, free_mask, single
 from banded.optimize.result import Status
 
-CLOSE = 1e-4  # below which a multiplier and the distance to its bound count as zero, beside f and x
+DECIDED = 3.0  # by how much one of a multiplier and the distance to its bound is larger, beside curvature, if one is
 SOLVED = 1e-6  # relative residual of the system, from which constraints depend on each other
 MARGIN = 1e-12  # of the largest entry of its diagonal, by which the matrix must be positive definite
 
@@ -73,7 +74,7 @@ class _Conditions:
         bounds: Sequence[Tensor],
         pressure: Sequence[Tensor],
     ) -> None:
-        self._plan, self._x, self._multipliers = plan, x, multipliers
+        self.plan, self._x, self._multipliers = plan, x, multipliers
         self._bounds, self._pressure = bounds, pressure
         self._made: tuple[Form, System, Tensor] | None = None
 
@@ -84,7 +85,7 @@ class _Conditions:
         return self._made
 
     def _make(self) -> tuple[Form, System, Tensor]:
-        plan, x = self._plan, self._x
+        plan, x = self.plan, self._x
         lower, upper = (one.double() for one in self._bounds)
         form = Form.of(lower, upper, plan.m, plan.constraints.equalities)
         ones = x.new_ones(len(x))
@@ -98,14 +99,14 @@ class _Conditions:
         slack = -self._multipliers[:, plan.constraints.equalities :]
         low = torch.cat([self._pressure[0].to(x), slack], 1).clamp(min=0)
         high = torch.nn.functional.pad(self._pressure[1].to(x), (0, slack.shape[1])).clamp(min=0)
-        force = CLOSE * here.H.diagonal().abs().amax(1, keepdim=True)
-        room = CLOSE * v.abs().clamp(min=1)
+        curvature = here.H.diagonal().abs().amax(1, keepdim=True).clamp(min=MARGIN)
+        against = torch.cat([curvature.expand_as(x), curvature / here.J.sizes().clamp(min=MARGIN)], 1)
+        against = torch.cat([against[:, : form.n], against[:, form.n + plan.constraints.equalities :]], 1)
         S, undecided = torch.zeros_like(v), torch.zeros_like(v, dtype=torch.bool)
         for has, distance, z in ((form.has_lower, above, low), (form.has_upper, below, high)):
-            undecided |= has & (distance < room) & (z < force)
-            active = has & ((distance < room) | (z >= force))
-            S += torch.where(active, z / distance.clamp(min=torch.finfo(x.dtype).tiny), 0)
-        S = S.clamp(max=1 / MARGIN**1.5)
+            stiff = z / (distance.clamp(min=torch.finfo(x.dtype).tiny) * against)  # 0 or infinite, at a minimum
+            undecided |= has & (stiff > 1 / DECIDED) & (stiff < DECIDED)
+            S += torch.where(has & (stiff > 1), against / MARGIN, 0)
         S[:, form.n :] = S[:, form.n :].clamp(min=MARGIN**1.5)  # of slacks without force
         S[:, : form.n] = torch.where(form.free, S[:, : form.n], 1)
         margin = MARGIN * here.H.diagonal().abs().amax(1, keepdim=True)
@@ -127,7 +128,7 @@ class _Minimum(torch.autograd.Function):
         wanted = (of_x != 0).any(1)
         _check_status(wanted.tolist(), ctx.status)
         form, system, undecided = ctx.conditions.made()
-        _check_strict(wanted, system.good, undecided, form, ctx.status)
+        _check_strict(wanted, system.good, undecided, form, ctx.conditions.plan, ctx.status)
         a = torch.nn.functional.pad(of_x.double(), (0, form.size - form.n))
         a[:, : form.n] = torch.where(form.free, a[:, : form.n], 0)
         w, of_rows, residual = system.solve(a, a.new_zeros(len(a), form.m))
@@ -148,7 +149,9 @@ def _check_status(wanted: list[bool], status: Sequence[Status]) -> None:
             )
 
 
-def _check_strict(wanted: Tensor, good: Tensor, undecided: Tensor, form: Form, status: Sequence[Status]) -> None:
+def _check_strict(
+    wanted: Tensor, good: Tensor, undecided: Tensor, form: Form, plan: LagrangianPlan, status: Sequence[Status]
+) -> None:
     for number in (~good & wanted).nonzero()[:, 0].tolist():
         raise ValueError(
             f"{_which(number, status)}: expected a strict minimum to differentiate, got one where f does not curve in "
@@ -156,11 +159,13 @@ def _check_strict(wanted: Tensor, good: Tensor, undecided: Tensor, form: Form, s
             "add a small term that decides, such as 1e-6 x.square().sum()"
         )
     for number, place in (undecided & wanted[:, None]).nonzero().tolist():
-        kind = "bound of unknown" if place < form.n else "inequality"
+        row = place - form.n + plan.constraints.equalities
+        one = replace(plan.layout, batch=torch.Size())
+        name = f"the bound of {one.label(place)}" if place < form.n else plan.constraints.label(row)
         raise ValueError(
-            f"{_which(number, status)}: expected constraints that either hold x back or leave it alone, got {kind} "
-            f"{place if place < form.n else place - form.n} that is met exactly with a multiplier of zero: x has a "
-            "kink there, and a derivative to one side only; move the constraint a little"
+            f"{_which(number, status)}: expected constraints that either hold x back or leave it alone, got {name} "
+            "that is met exactly with a multiplier of zero: x has a kink there, and a derivative to one side only; "
+            "move the constraint a little, or solve with a smaller tolerance"
         )
 
 

@@ -206,7 +206,7 @@ class Phase:
         start = torch.where(self._column(first) > 0, self.here.rows, self._correction)
         self._correction = self._column(length) * start + self._rows
         v, multipliers, residual = self._solved_again(-self._optimality(barrier), -self._correction)
-        self._step = self._step._replace(v=v, multipliers=multipliers)
+        self._step = self._with_bounds(v, multipliers, barrier)
         return self._described(self._step, barrier, tau, residual, torch.ones(len(v), dtype=torch.bool))
 
     def _solved_again(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
