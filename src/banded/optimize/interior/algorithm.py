@@ -135,7 +135,7 @@ class InteriorPoint:
                 return None if iterate.restored else iterate.status
             measure = yield from self._lower_barrier((yield from self._make_room(measure)))
             ended = yield from self._advance(measure)
-            if ended is not None and self._is_crowded(measure):
+            if ended is not None and self._may_relax(measure):
                 measure = yield from self._relax()
                 ended = yield from self._advance(measure)
             if ended is not None:
@@ -159,7 +159,7 @@ class InteriorPoint:
         status = None
         error = measure.error
         tolerance, eps = self._settings.tolerance, self._settings.eps
-        near = error <= max(ENOUGH * tolerance, eps ** (1 / 3))
+        near = error <= max(ENOUGH * tolerance, eps ** (1 / 3)) and measure.primal <= max(ENOUGH * tolerance, eps**0.5)
         still = abs(measure.phi - self._phi) <= max(IDLE, 10 * eps) * max(1.0, abs(measure.phi))
         idle = near and (error <= tolerance or still)  # multipliers without limit leave a gap that nothing closes
         self._acceptable, self._phi = self._acceptable + 1 if idle else 0, measure.phi
@@ -211,6 +211,11 @@ class InteriorPoint:
         still = last is not None and last.size < SHORT
         return (yield from self._relax()) if still and self._is_crowded(measure) else measure
 
+    def _may_relax(self, measure: Measure) -> bool:
+        """Whether a lack of room may be why there is no next point."""
+        poor = measure.error > ENOUGH * self._settings.tolerance and measure.primal <= MET
+        return self._phase == 0 and not self._relaxed and self._settings.bounds > 0 and poor
+
     def _is_crowded(self, measure: Measure) -> bool:
         """Whether the multipliers of bounds that are met say that nothing lies between them."""
         crowded = measure.dual_scale >= CROWDED and measure.primal <= MET
@@ -219,6 +224,8 @@ class InteriorPoint:
     def _relax(self) -> Asking[Measure]:
         self._relaxed = True
         yield self._ask(Step.RELAX, self._mu, self._settings.tolerance)
+        if self._settings.constrained:
+            yield self._ask(Step.MULTIPLIERS)  # those that were there grew without limit
         self._filter.clear()
         return (yield from self._measure())
 
@@ -226,7 +233,7 @@ class InteriorPoint:
         """To the next point, or the reason why there is none."""
         direction = yield from self._direction()
         if direction is None:
-            return Status.NON_FINITE
+            return Status.LINE_SEARCH
         base = Base(measure.theta, measure.phi, direction.slope, 10 * self._settings.eps * abs(measure.phi))
         if direction.size < TINY * self._settings.eps and measure.theta < self._filter.theta_min:
             return (yield from self._crawl(direction))
@@ -345,7 +352,8 @@ class InteriorPoint:
         if self._phase > 0 or not self._settings.constrained:
             return Status.LINE_SEARCH
         if base.theta <= 1e-2 * self._settings.tolerance:
-            return Status.PRECISION
+            measure = yield from self._measure()
+            return Status.PRECISION if measure.error <= self._settings.eps ** (1 / 3) else Status.LINE_SEARCH
         self._filter.add(base)
         measure = yield from self._measure()
         mu, first = max(self._mu, measure.primal), measure.primal

@@ -94,8 +94,9 @@ class Form:
         )
 
     def relaxed(self, amount: float) -> Form:
-        """With bounds farther apart, by so much of their size, and at least of 1."""
-        low, high = (amount * one.abs().clamp(min=1) for one in (self.lower, self.upper))
+        """With bounds farther apart, by so much of their size, or of 1, and never much of their distance."""
+        width = torch.where(self.has_lower & self.has_upper, KAPPA * (self.upper - self.lower), torch.inf)
+        low, high = (torch.minimum(amount * one.abs().clamp(min=1), width) for one in (self.lower, self.upper))
         return replace(
             self,
             lower=torch.where(self.has_lower, self.lower - low, 0),
