@@ -281,3 +281,30 @@ def test_what_cannot_be_met_is_told_so(name: str) -> None:
     assert result.conditions is not None
     found = sum(one.number for one in result.conditions.worst(10))
     assert found == pytest.approx(least, rel=0.01)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_row_that_is_always_met_changes_nothing(value: float) -> None:
+    """Also where it is met with nothing to spare, as padding with zeros is: then its slack has no room."""
+    weights, slopes = point(2, 1), point(-2, 0)
+    result = banded.minimize(
+        lambda x: (weights * (x - 1) ** 2).sum() + (slopes * x).sum(),
+        point(0, 0),
+        inequality=lambda x: torch.stack([0 * x[0] + value, 2 * x[1] - x[0] - 1]),
+        bounds=(-5.0, 5.0),
+    )
+    assert result.success
+    assert result.value == pytest.approx(-22 / 9, rel=1e-7)  # x = (13, 11) / 9
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 1e-8, 1e6])
+def test_the_minimum_does_not_depend_on_the_scale_of_the_objective(scale: float) -> None:
+    target = torch.linspace(-2, 2, 5, dtype=torch.float64)
+    result = banded.minimize(
+        lambda x: scale * ((x - target).square().sum() + x.diff().square().sum()),
+        point(1, 1, 1, 1, 1),
+        bounds=(0, None),
+    )
+    assert result.success
+    expected = np.array([0, 0, 4, 12, 19]) / 13
+    np.testing.assert_allclose(result.x, expected, atol=1e-6)

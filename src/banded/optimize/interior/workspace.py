@@ -23,6 +23,7 @@ from banded.optimize.interior.warm import Warm
 
 MOST = 100.0  # largest entry of the gradients of objective and constraints at the start, that they are scaled to
 LEAST = 1e-8  # of the factors that do so
+FAINT = 1e-8  # largest entry of gradient, and of the Hessian times x, down to which the objective is scaled up to 1
 COST = 1e3  # ρ, of a violation in restoration
 GROUPS = {Step.TRY: "values", Step.COMPARE: "values", Step.LOOK: "derivatives", Step.TAKE: "derivatives"}
 
@@ -136,7 +137,11 @@ class Interior:
         ones = x.new_ones(len(x))
         found = derivatives(plan, x, x.new_zeros(len(x), plan.m), ones)
         self._mask = free_mask(found.H, form.free)
-        self.factor = _scaling(torch.where(form.free, found.gradient, 0).abs().amax(1))
+        steepest = torch.where(form.free, found.gradient, 0).abs().amax(1)
+        natural = (found.H.row_sums() * form.free).amax(1) * x.abs().amax(1).clamp(min=1)
+        faint = torch.maximum(steepest, natural).clamp(FAINT, 1)
+        bounded = (form.has_lower | form.has_upper).any(1)  # where μ is there to compare f with
+        self.factor = _scaling(steepest) / torch.where(bounded, faint, 1)
         entries = (found.J.values * form.free.to(x)[:, found.J.columns]).abs()
         self.scale = _scaling(entries.amax(2)) if plan.m else x.new_ones(len(x), 0)
         self._functions = Functions(plan, form, self.factor, self.scale, None, self._mask)
