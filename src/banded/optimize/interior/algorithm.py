@@ -102,7 +102,7 @@ class InteriorPoint:
         self._phi = math.inf
         self._last = 0.0  # the last δ that was needed
         self._relaxed = False
-        self._stuck = 0
+        self._stuck, self._soft = 0, 0.0
         self._floor = -math.inf
         self._evaluations = 1
         self._filter = Filter(0.0, math.inf)
@@ -296,7 +296,7 @@ class InteriorPoint:
                 continue
             if direction is not None and math.isfinite(direction.slope):
                 self._last = shift or self._last
-                self._shift = shift
+                self._shift, self._soft = shift, soft
                 return direction
             if shift:
                 shift *= FAST if self._last else FASTER
@@ -323,7 +323,7 @@ class InteriorPoint:
                     return corrected
                 # the corrections took the place of the step: it is found again
                 again: Direction | None = yield self._ask(
-                    Step.DIRECTION, self._mu, max(TAU, 1 - self._mu), self._shift, 0.0
+                    Step.DIRECTION, self._mu, max(TAU, 1 - self._mu), self._shift, self._soft
                 )
                 assert again is not None
             length /= 2
