@@ -163,26 +163,5 @@ def check_residuals(residual: object, x: Tensor, name: str) -> None:
     check_precision(name, residual, x)
 
 
-def check_equality(residual: Tensor, x: Tensor) -> None:
-    """What an equality constraint returned at the start `x` must be finite, too, and depend on x."""
-    check_residuals(residual, x, "equality")
-    check_dependence(residual if residual.requires_grad else None)
-    bad = (~torch.isfinite(residual)).nonzero()
-    if len(bad):
-        raise NonFiniteError(
-            f"equality: expected finite residuals at the start, got {residual[tuple(bad[0])].item()} "
-            f"at index {tuple(bad[0].tolist())}; start where the constraints are defined"
-        )
-
-
-def check_dependence(traced: Tensor | None) -> None:
-    """None stands for residuals that autograd cannot trace back to x."""
-    if traced is None:
-        raise ValueError(
-            "equality: expected residuals that depend on x, got some that autograd cannot trace back to it; "
-            "no .detach(), .item(), .numpy() or torch.tensor(x) on the way"
-        )
-
-
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")

@@ -12,17 +12,7 @@ from torch import Tensor
 import banded
 from banded import Result, Status
 from kkt import assert_optimal, conditions
-
-WANTED = torch.tensor([1.0, 2, 3, 4], dtype=torch.float64)
-ZERO = torch.zeros(4, dtype=torch.float64)
-
-
-def point(*numbers: float) -> Tensor:
-    return torch.tensor(numbers, dtype=torch.float64)
-
-
-def distance(x: Tensor) -> Tensor:
-    return (x - WANTED.to(x)).square().sum()
+from targets import WANTED, ZERO, distance, point
 
 
 class Case(NamedTuple):

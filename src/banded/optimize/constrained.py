@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from banded.optimize.interior.algorithm import MU, InteriorPoint, Iterate, Setti
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.implicit import attach
 from banded.optimize.interior.questions import Inquiry
-from banded.optimize.interior.warm import Warm
+from banded.optimize.interior.warm import Forces
 from banded.optimize.interior.workspace import Interior
 from banded.optimize.limits import Limits
 from banded.optimize.method import Outcome, Outcomes
@@ -26,26 +26,13 @@ from banded.optimize.result import Record, Result, Status
 NEARLY = 100.0  # tolerances, up to which a violation is none, where points are compared
 
 
-class Places(NamedTuple):
-    """Multipliers of A problems, in the user's units.
-
-    Attributes:
-        multipliers: `(A, m)`: of the rows, in f + λ·r.
-        lower, upper: `(A, n)`: of the bounds.
-    """
-
-    multipliers: Tensor
-    lower: Tensor
-    upper: Tensor
-
-    @classmethod
-    def at(cls, interior: Interior, rows: Tensor, n: int) -> Places:
-        """Where the problems in some rows are."""
-        here, factor = interior.regular.here, interior.regular.evaluator.factor
-        assert factor is not None
-        multipliers = interior.scale[rows] * here.multipliers[rows]
-        parts = multipliers, here.lower[rows, :n], here.upper[rows, :n]
-        return cls(*(one / factor[rows, None] for one in parts))
+def _forces(interior: Interior, rows: Tensor, n: int) -> Forces:
+    """Where the problems in some rows are."""
+    here, factor = interior.regular.here, interior.regular.evaluator.factor
+    assert factor is not None
+    multipliers = interior.scale[rows] * here.multipliers[rows]
+    parts = multipliers, here.lower[rows, :n], here.upper[rows, :n]
+    return Forces(*(one / factor[rows, None] for one in parts))
 
 
 def _inside(x: Tensor, lower: Tensor, upper: Tensor, warm: bool) -> Tensor:
@@ -59,7 +46,7 @@ def _settings(plan: LagrangianPlan, limits: Limits, bounds: float, mu: float | N
     return Settings(limits.tolerance, torch.finfo(plan.dtype).eps, MU if mu is None else mu, plan.m > 0, bounds, warm)
 
 
-def _warm(results: Sequence[Result], plan: LagrangianPlan) -> Warm:
+def _warm(results: Sequence[Result], plan: LagrangianPlan) -> Forces:
     """The multipliers of results of problems like those of the plan."""
     parts = []
     for one in results:
@@ -73,7 +60,7 @@ def _warm(results: Sequence[Result], plan: LagrangianPlan) -> Warm:
         signs = torch.ones_like(conditions.multipliers)
         signs[plan.constraints.equalities :] = -1
         parts.append((signs * conditions.multipliers, *conditions.pressure))
-    return Warm(*(torch.stack(one) for one in zip(*parts, strict=True)))
+    return Forces(*(torch.stack(one) for one in zip(*parts, strict=True)))
 
 
 def _snapshot(iterate: Iterate) -> Snapshot:
@@ -150,7 +137,7 @@ class Constrained:
                 answer = None
                 row = torch.zeros(1, dtype=torch.long, device=self._x.device)
                 x = self._interior.points([said.restoration], row)[0].to(self._x.dtype)
-                places = Places.at(self._interior, row, self._plan.n)
+                places = _forces(self._interior, row, self._plan.n)
                 yield State(_snapshot(said), x, said.status, places)
 
     def leaks(self, state: State) -> bool:
@@ -176,11 +163,11 @@ class Constrained:
         return Outcome(minimum[0], 1 + evaluations, told)
 
 
-def _given(x: Tensor, places: Places) -> tuple[Tensor, Tensor, Tensor]:
+def _given(x: Tensor, places: Forces) -> tuple[Tensor, Tensor, Tensor]:
     return x, places.multipliers.to(x), x.new_ones(len(x))
 
 
-def _leaks(plan: LagrangianPlan, x: Tensor, places: Places, numbers: Tensor | None) -> list[float]:
+def _leaks(plan: LagrangianPlan, x: Tensor, places: Forces, numbers: Tensor | None) -> list[float]:
     """`(A,)`: what is coupled at x that the plan knows nothing of."""
     given = _given(x, places)
     found: list[float] = plan.leaks(*given, plan.evaluate(*given, numbers)).tolist()
@@ -188,14 +175,14 @@ def _leaks(plan: LagrangianPlan, x: Tensor, places: Places, numbers: Tensor | No
 
 
 def _attached(
-    plan: LagrangianPlan, x: Tensor, places: Places, bounds: Sequence[Tensor], status: Sequence[Status]
+    plan: LagrangianPlan, x: Tensor, places: Forces, bounds: Sequence[Tensor], status: Sequence[Status]
 ) -> tuple[Tensor, int]:
     """Minima with their derivatives, and how many evaluations that took."""
     return attach(plan, x.clone(), places.multipliers, bounds, (places.lower, places.upper), status)
 
 
 def _told(
-    plan: LagrangianPlan, x: Tensor, places: Places, bounds: Sequence[Tensor], numbers: Tensor | None
+    plan: LagrangianPlan, x: Tensor, places: Forces, bounds: Sequence[Tensor], numbers: Tensor | None
 ) -> list[dict[str, Any]]:
     """What results tell besides, of problems at x `(A, n)`."""
     found = plan.evaluate(*_given(x, places), numbers)
@@ -273,20 +260,20 @@ class ConstrainedBatch:
         """Where the iterates are, of the problems in some rows."""
         return self._interior.points([one.restoration for one in iterates], rows).to(self.start)
 
-    def places(self, rows: Tensor) -> Places:
+    def places(self, rows: Tensor) -> Forces:
         """Their multipliers."""
-        return Places.at(self._interior, rows, self._plan.n)
+        return _forces(self._interior, rows, self._plan.n)
 
-    def leaks(self, x: Tensor, places: Places, numbers: Tensor) -> Sequence[float]:
+    def leaks(self, x: Tensor, places: Forces, numbers: Tensor) -> Sequence[float]:
         """What f or constraints couple there that the plan knows nothing of."""
         return _leaks(self._plan, x, places, numbers)
 
-    def outcome(self, x: Tensor, ends: Sequence[tuple[Tensor, Places]], status: Sequence[Status]) -> Outcomes:
+    def outcome(self, x: Tensor, ends: Sequence[tuple[Tensor, Forces]], status: Sequence[Status]) -> Outcomes:
         """The minima with their multipliers."""
         order = torch.cat([numbers for numbers, _ in ends]).argsort()
         parts = (torch.cat(one)[order] for one in zip(*(places for _, places in ends), strict=True))
         self.release()
-        places = Places(*parts)
+        places = Forces(*parts)
         told = _told(self._plan, x, places, self._bounds, None)
         if self._limits.graph:
             x, _ = _attached(self._plan, x, places, self._bounds, status)

@@ -108,11 +108,6 @@ class InteriorPoint:
         self._filter = Filter(0.0, math.inf)
         self._moved: tuple[Direction | None, float, float, float, int] = (None, 0.0, 0.0, 0.0, 0)  # what led here
 
-    @property
-    def mu(self) -> float:
-        """μ."""
-        return self._mu
-
     def run(self) -> Asking[Status | None]:
         """From where the workspace is, to the status; None where restoration has done its work."""
         if self._phase == 0 and self._settings.constrained and not self._settings.warm:

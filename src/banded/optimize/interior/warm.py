@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,9 +16,8 @@ SHARE = 1e-5  # of the error at the start, that μ begins with
 LEAST, MOST = 1e-11, 1e-2  # and its limits
 
 
-@dataclass(frozen=True, eq=False)
-class Warm:
-    """Multipliers, in the user's units.
+class Forces(NamedTuple):
+    """Multipliers of A problems, in the user's units.
 
     Attributes:
         multipliers: `(A, m)`: of the rows, in f + λ·r.

@@ -19,7 +19,7 @@ from banded.optimize.interior.form import Form
 from banded.optimize.interior.phase import Phase
 from banded.optimize.interior.point import Point
 from banded.optimize.interior.questions import Step, Which
-from banded.optimize.interior.warm import Warm
+from banded.optimize.interior.warm import Forces
 
 MOST = 100.0  # largest entry of the gradients of objective and constraints at the start, that they are scaled to
 LEAST = 1e-8  # of the factors that do so
@@ -128,7 +128,7 @@ class Interior:
         lower: Tensor,
         upper: Tensor,
         seconds: dict[str, float],
-        warm: Warm | None = None,
+        warm: Forces | None = None,
     ) -> None:
         self.seconds = seconds
         self.mu: list[float] | None = None  # to start with, where there is something to go by
