@@ -1,12 +1,14 @@
 """Constraints and bounds: interior points on a band, against Ipopt through CasADi, and pounce through PyTorch.
 
     pip install casadi pounce-solver    # as far as wanted: what is missing is left out
-    OMP_NUM_THREADS=1 python benchmarks/constrained.py [--only problems chains parts] [--names cartpole ...]
+    OMP_NUM_THREADS=1 python benchmarks/constrained.py [--only problems chains warm] [--names cartpole ...]
                                                        [--most 100000] [--repeat 5] [--tracks FOLDER] [--quick]
 
     problems   a table for each problem: iterations, seconds an iteration, set-up, solve, memory, optimum
     chains     the cart-pole and DTOC1L on 10² to 10⁵ stages, and how the time of an iteration grows
     parts      what an iteration is made of at about 500 unknowns
+    warm       iterations from the start and from the result of a problem nearby, with its multipliers: nine problems
+               of banded.problems, whatever `--names` says, whose f gets a random linear term, push · x
 
 In float64 on one thread. Each row has a process of its own, which has solved a small instance before (a compiled one
 the same), so that what is loaded or compiled once is there. Set-up is all from the functions to a solver that is
@@ -25,24 +27,24 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
-from math import inf, pi
+from math import inf, isclose
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from extraction import fresh, limit, machine, reset_peak, status
+from kelly import cartpole
 from peers import Skipped, optional
 from rich.console import Console
 from rich.table import Column, Table
-from torch import Tensor
 
-from banded import Problem
-from banded.problems import corkscrw, dtoc1l, hager1, hanging, liswet1, lukvle8
+from banded import Problem, Result
+from banded.problems import PROBLEMS, corkscrw, dtoc1l, hager1, hanging, liswet1, lukvle8
 
 EAGER, COMPILED, IPOPT, POUNCE = "banded, eager", "banded, compiled", "Ipopt", "pounce"
 PATIENCE, LIMIT, LONG = 5.0, 300.0, 60.0  # seconds: for repeats; for a solve; from which pounce is left out
@@ -50,39 +52,6 @@ ROOT = Path(__file__).parents[1]
 TRACKS = ROOT.parent / "shared" / "data" / "tracks"
 CIRCUITS = ("Monza", "Silverstone", "Spa", "Nuerburgring")
 console = Console(width=160, highlight=False)
-
-
-def kelly(intervals: int = 100) -> Problem:
-    """Kelly's (2017, SIAM Review 59) swing-up of a cart-pole, trapezoidal: position, angle, their rates, force."""
-    cart, bob, length, gravity, h = 1.0, 0.3, 0.5, 9.81, 2 / intervals
-
-    def rates(nodes: Tensor) -> Tensor:
-        _, angle, speed, rate, force = nodes.unbind(1)
-        sin, cos = angle.sin(), angle.cos()
-        inertia = cart + bob * sin**2
-        swing = bob * length * rate**2 * sin
-        push = (force + swing + bob * gravity * sin * cos) / inertia
-        turn = -(force * cos + swing * cos + (cart + bob) * gravity * sin) / (length * inertia)
-        return torch.stack([speed, rate, push, turn], 1)
-
-    def effort(z: Tensor) -> Tensor:
-        squares = z[4::5].square()
-        return h * (squares.sum() - (squares[0] + squares[-1]) / 2)
-
-    def defects(z: Tensor) -> Tensor:
-        nodes = z.reshape(-1, 5)
-        slopes = rates(nodes)
-        return (nodes[1:, :4] - nodes[:-1, :4] - h / 2 * (slopes[1:] + slopes[:-1])).reshape(-1)
-
-    start = torch.zeros(intervals + 1, 5, dtype=torch.float64)
-    start[:, 0], start[:, 1] = torch.linspace(0, 1, intervals + 1), torch.linspace(0, pi, intervals + 1)
-    start[-1, :2] = torch.tensor([1.0, pi], dtype=torch.float64)
-    upper = torch.tensor([2, inf, inf, inf, 20], dtype=torch.float64).repeat(intervals + 1, 1)
-    lower = -upper
-    for bound in (lower, upper):
-        bound[[0, -1], :4] = start[[0, -1], :4]
-    bounds = lower.reshape(-1), upper.reshape(-1)
-    return Problem(effort, start.reshape(-1), equality=defects, bounds=bounds, title="cart-pole")
 
 
 def example() -> Any:
@@ -125,12 +94,15 @@ ENTRIES = {
     "liswet1": Entry(liswet1, (1000, 3), (20, 3), "liswet1"),
     "corkscrw": Entry(corkscrw, (100,), (10,), "corkscrw"),
     "hanging": Entry(hanging, (200,), (20,), "hanging_chain"),
-    "cartpole": Entry(kelly, (100,), (20,), "cartpole"),
+    "cartpole": Entry(cartpole, (100,), (20,), "cartpole"),
 }
 PARTS = {"hager1": (250,), "dtoc1l": (84,), "lukvle8": (500,), "liswet1": (500, 3)}
 PARTS |= {"corkscrw": (55,), "hanging": (125,), "cartpole": (100,)}
 STAGES = (100, 1_000, 10_000, 100_000)
 TWICE = ("cartpole", "dtoc1l")  # compiled as well
+WARM = [("cartpole", 40), ("corkscrw", 30), ("corkscrw", 60), ("liswet1", 100), ("dtoc1l", 50), ("pentdi", 100)]
+WARM += [("chenhark", 100), ("hanging", 100), ("optcntrl", 10)]
+PUSHES = (1e-3, 1e-4, 1e-5)  # standard deviations of the push on each unknown
 
 
 @dataclass
@@ -311,7 +283,41 @@ def parts(options: Namespace) -> None:
     console.print("[bold]parts of an iteration, ms[/bold]", table, "", sep="\n")
 
 
-SECTIONS = {f.__name__: f for f in (problems, chains, parts)}
+def pushed(problem: Problem, size: float) -> Problem:
+    """The problem with a linear term in f."""
+    push = size * torch.randn(problem.start.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return replace(problem, objective=lambda x: problem.objective(x) + (push * x).sum())
+
+
+def agree(one: Result, other: Result) -> bool:
+    """Both succeeded, in the same minimum."""
+    return one.success and other.success and isclose(one.value, other.value, rel_tol=1e-6, abs_tol=1e-8)
+
+
+def warm(options: Namespace) -> None:
+    """What the multipliers of a problem nearby save."""
+    heads = (f"{size:.0e}: cold, warm, ratio" for size in PUSHES)
+    table, ratios = Table(Column(no_wrap=True), *(Column(head) for head in heads), box=None, pad_edge=False), []
+    for name, size in WARM[-1:] if options.quick else WARM:
+        problem, row = PROBLEMS[name](size), []
+        first = problem.solve(progress=False)
+        for other in (pushed(problem, size) for size in PUSHES):
+            cold = other.solve(progress=False)
+            again = replace(other, start=first.x.detach()).solve(progress=False, warm_start=first)
+            steps = f"{cold.iterations:3} {again.iterations:3}"
+            if agree(cold, again):
+                ratios.append(max(again.iterations, 1) / cold.iterations)
+                row.append(f"{steps}  {ratios[-1]:.2f}")
+            else:
+                ends = f"{cold.status.name.lower()}, {again.status.name.lower()}"
+                row.append(f"{steps}  {'another minimum' if cold.success and again.success else ends}")
+        table.add_row(f"{name} {size}", *row)
+    mean = np.exp(np.log(ratios).mean())
+    console.print("[bold]warm starts, iterations[/bold]", table, sep="\n")
+    console.print(f"geometric mean of the {len(ratios)} ratios: {mean:.2f}", "", sep="\n")
+
+
+SECTIONS = {f.__name__: f for f in (problems, chains, parts, warm)}
 
 
 def main() -> None:

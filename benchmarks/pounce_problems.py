@@ -25,6 +25,7 @@ from math import comb
 from typing import Any
 
 import casadi_problems
+import kelly
 import numpy as np
 import torch
 from casadi_problems import PATIENCE, Nlp, Solution, ca
@@ -114,28 +115,9 @@ def corkscrw(intervals: int = 100) -> InTorch:
 
 
 def cartpole(intervals: int = 100) -> InTorch:
-    cart, bob, length, gravity = 1.0, 0.3, 0.5, 9.81
-    h = 2 / intervals
-
-    def rates(nodes: Tensor) -> Tensor:
-        _, angle, speed, rate, force = nodes.T
-        sin, cos = angle.sin(), angle.cos()
-        inertia = cart + bob * sin**2
-        swing = bob * length * rate**2 * sin
-        push = (force + swing + bob * gravity * sin * cos) / inertia
-        turn = -(force * cos + swing * cos + (cart + bob) * gravity * sin) / (length * inertia)
-        return torch.stack([speed, rate, push, turn], 1)
-
-    def f(z: Tensor) -> Tensor:
-        squares = z[4::5].square()
-        return h * (squares.sum() - (squares[0] + squares[-1]) / 2)
-
-    def g(z: Tensor) -> Tensor:
-        nodes = z.reshape(-1, 5)
-        x, slopes = nodes[:, :4], rates(nodes)
-        return (x[1:] - x[:-1] - h / 2 * (slopes[1:] + slopes[:-1])).reshape(-1)
-
-    return InTorch(casadi_problems.cartpole(intervals), f, g)
+    problem = kelly.cartpole(intervals)
+    assert problem.equality is not None
+    return InTorch(casadi_problems.cartpole(intervals), problem.objective, problem.equality)
 
 
 PROBLEMS: dict[str, tuple[Callable[[int], InTorch], int]] = {

@@ -74,23 +74,14 @@ def conditions(
     )
 
 
-def assert_optimal(
-    f: Callable[..., Tensor],
-    result: Result,
-    *,
-    equality: Callable[..., Any] | None = None,
-    inequality: Callable[..., Any] | None = None,
-    bounds: tuple[Any, Any] | None = None,
-    args: Sequence[Any] = (),
-    tolerance: float = 1e-7,
-) -> None:
-    """All of them hold, and what the result says of f and violation is so."""
-    found = conditions(f, result, equality=equality, inequality=inequality, bounds=bounds, args=args)
+def assert_optimal(f: Callable[..., Tensor], result: Result, *, tolerance: float = 1e-7, **problem: Any) -> None:
+    """All of them hold, and what the result says of f is so; `problem` is what else `conditions` takes."""
+    found = conditions(f, result, **problem)
     assert found.stationarity <= tolerance, found
     assert found.feasibility <= tolerance, found
     assert found.sign >= 0, found
     assert found.complementarity <= tolerance, found
-    value = float(f(doubled(result.x), *args))
+    value = float(f(doubled(result.x), *problem.get("args", ())))
     assert abs(result.value - value) <= tolerance * (1 + abs(value)), (result.value, value)
 
 
