@@ -16,6 +16,7 @@ LAYERS = [
     "matrix",
     "hessian",
     "optimize",
+    "control",
     "problems",
     "plot",
     "cli",

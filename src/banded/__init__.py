@@ -1,11 +1,22 @@
 """Exact banded Hessians of PyTorch functions, and Newton's method on them.
 
 `minimize` finds a minimum, `hessian` a Hessian, `plan` how to evaluate it often, and `verify` how exact that is;
+a `ControlProblem` is what a trajectory is found for;
 `SymmetricBanded` and its kin are the matrices, `Problem` what the command `banded solve` takes.
 """
 
 from importlib.metadata import version
 
+from banded.control import (
+    ControlProblem,
+    Euler,
+    HermiteSimpson,
+    Midpoint,
+    RungeKutta,
+    Scheme,
+    Solution,
+    Trapezoidal,
+)
 from banded.errors import (
     BandedError,
     BandwidthError,
@@ -51,10 +62,14 @@ __all__ = [
     "BlockTridiagonal",
     "Bordered",
     "Conditions",
+    "ControlProblem",
+    "Euler",
     "FileFormatError",
+    "HermiteSimpson",
     "LagrangianPlan",
     "LineSearch",
     "Matrix",
+    "Midpoint",
     "Multipliers",
     "Newton",
     "NonFiniteError",
@@ -68,10 +83,14 @@ __all__ = [
     "Report",
     "Result",
     "Results",
+    "RungeKutta",
+    "Scheme",
     "SingularError",
+    "Solution",
     "Status",
     "Symmetric",
     "SymmetricBanded",
+    "Trapezoidal",
     "TrustRegion",
     "hessian",
     "least_squares",

@@ -7,10 +7,11 @@ holds the product with the Hessian in x and that with the Jacobian J of r.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from banded.hessian.constraints import Constraints
 from banded.hessian.data import AnyFunction, data_of, of_vector
 from banded.hessian.engine import Choice, eager_engine
 from banded.hessian.extraction import Extraction
-from banded.hessian.layout import Layout, layout
+from banded.hessian.layout import Layout, Tree, layout
 from banded.hessian.products import Function, loop, over_batch
 from banded.hessian.recover import take
 from banded.hessian.verify import Witness, testify
@@ -46,8 +47,87 @@ class Derivatives(NamedTuple):
     H: Symmetric
 
 
+class Rules(Protocol):
+    """The names of constraints, those that are to be zero first."""
+
+    @property
+    def m(self) -> int:
+        """How many they are."""
+        ...
+
+    @property
+    def equalities(self) -> int:
+        """How many of them, the first, are to be zero."""
+        ...
+
+    def label(self, row: int) -> str:
+        """The name of one."""
+        ...
+
+    def split(self, rows: Tensor) -> dict[str, Tree]:
+        """Numbers of all `(..., m)`, as users know them: "equality" and "inequality", where there are any."""
+        ...
+
+
+class ConstrainedPlan(ABC):
+    """Where derivatives of a problem with constraints come from: all of Λ(x, λ, σ) = σ f(x) + λ·r(x), at a point.
+
+    Attributes:
+        layout: of the unknowns.
+        constraints: the names of the rows of r.
+    """
+
+    layout: Layout
+    constraints: Rules
+
+    @property
+    def n(self) -> int:
+        """Number of unknowns of one problem."""
+        return self.layout.n
+
+    @property
+    def m(self) -> int:
+        """Number of constraints of one problem."""
+        return self.constraints.m
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the functions."""
+        return self.layout.dtype
+
+    @property
+    def batch(self) -> bool:
+        """Whether it is for many problems at once."""
+        return bool(self.layout.batch)
+
+    @abstractmethod
+    def evaluate(
+        self, x: Tensor, multipliers: Tensor, factor: Tensor | None, rows: Tensor | None = None
+    ) -> Derivatives:
+        """Everything at `x` `(A, n)`, `multipliers` `(A, m)` and σ `(A,)`, of the problems of these numbers.
+
+        Without a factor, it is that of λ·r(x), and the value is 0.
+        """
+
+    @abstractmethod
+    def values_at(self, x: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """F `(A,)` and r `(A, m)` alone, at `x` `(A, n)`."""
+
+    @abstractmethod
+    def traced(self, point: Tensor) -> Tensor:
+        """Λ `(A,)` of all problems with its graph, at (x, λ, σ) `(A, n + m + 1)`."""
+
+    @abstractmethod
+    def select(self, rows: Tensor | None) -> None:
+        """Evaluate the problems of a batch with these numbers only from now on; all if None."""
+
+    @abstractmethod
+    def leaks(self, x: Tensor, multipliers: Tensor, factor: Tensor, found: Derivatives) -> Tensor:
+        """`(A,)`: the largest entry of a random product that H and J do not explain, or 0."""
+
+
 @dataclass(frozen=True, eq=False)
-class LagrangianPlan:
+class LagrangianPlan(ConstrainedPlan):
     """How to evaluate a Lagrangian with its derivatives, made once.
 
     Attributes:
@@ -82,34 +162,11 @@ class LagrangianPlan:
     point: Tensor
     memory: int
 
-    @property
-    def n(self) -> int:
-        """Number of unknowns of one problem."""
-        return self.layout.n
-
-    @property
-    def m(self) -> int:
-        """Number of constraints of one problem."""
-        return self.constraints.m
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the functions."""
-        return self.point.dtype
-
-    @property
-    def batch(self) -> bool:
-        """Whether it is for many problems at once."""
-        return bool(self.layout.batch)
-
     @outside_graphs
     def evaluate(
         self, x: Tensor, multipliers: Tensor, factor: Tensor | None, rows: Tensor | None = None
     ) -> Derivatives:
-        """Everything at `x` `(A, n)`, `multipliers` `(A, m)` and σ `(A,)`, of the problems of these numbers.
-
-        Without a factor, it is that of λ·r(x), and the value is 0.
-        """
+        """As `ConstrainedPlan` has it."""
         choice = self.choice if factor is not None else self._without_objective
         point = torch.cat([x, multipliers, x.new_zeros(len(x), 1) if factor is None else factor[:, None]], 1)
         self.select(rows)
@@ -141,8 +198,14 @@ class LagrangianPlan:
         both = self.values(x) if self.batch else self.values(x[0])[None]
         return both[:, 0], both[:, 1:]
 
+    def traced(self, point: Tensor) -> Tensor:
+        """As `ConstrainedPlan` has it."""
+        self.select(None)
+        function = over_batch(self.of_vector, int(self.batch), vectorised=self.choice.vectorised)
+        return function(point) if self.batch else function(point[0])[None]
+
     def select(self, rows: Tensor | None) -> None:
-        """Evaluate the problems of a batch with these numbers only from now on; all if None."""
+        """As `ConstrainedPlan` has it."""
         for function in (self.of_vector, self.of_rows, self.of_values):
             data = data_of(function)
             if data is not None:

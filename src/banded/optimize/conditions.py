@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from banded.hessian import Layout, Tree
-from banded.hessian.constraints import Constraints
+from banded.hessian.lagrangian import Rules
 
 SHOWN = 5  # constraints by name, of each kind
 NOTHING = 1e-12  # violation up to which there is none to speak of
 NEAR = 1e-4  # to its bound, beside the size of the unknown or of the constraint
-NOTHING = 1e-12  # violations up to which nothing is
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +57,7 @@ class Conditions:
         pressure: `(2, n)`: z of both.
     """
 
-    constraints: Constraints = field(repr=False)
+    constraints: Rules = field(repr=False)
     layout: Layout = field(repr=False)
     rows: Tensor = field(repr=False)
     multipliers: Tensor = field(repr=False)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from banded.hessian.lagrangian import LagrangianPlan
+from banded.hessian.lagrangian import ConstrainedPlan
 from banded.optimize.conditions import Conditions
 from banded.optimize.dialogue import Algorithm, Desk
 from banded.optimize.interior.algorithm import MU, InteriorPoint, Iterate, Settings
@@ -41,12 +41,12 @@ def _inside(x: Tensor, lower: Tensor, upper: Tensor, warm: bool) -> Tensor:
     return x.clamp(lower, upper) if warm else form.push(torch.where(form.free, x, lower))
 
 
-def _settings(plan: LagrangianPlan, limits: Limits, bounds: float, mu: float | None) -> Settings:
+def _settings(plan: ConstrainedPlan, limits: Limits, bounds: float, mu: float | None) -> Settings:
     warm = mu is not None
     return Settings(limits.tolerance, torch.finfo(plan.dtype).eps, MU if mu is None else mu, plan.m > 0, bounds, warm)
 
 
-def _warm(results: Sequence[Result], plan: LagrangianPlan) -> Forces:
+def _warm(results: Sequence[Result], plan: ConstrainedPlan) -> Forces:
     """The multipliers of results of problems like those of the plan."""
     parts = []
     for one in results:
@@ -104,7 +104,7 @@ class Constrained:
 
     def __init__(
         self,
-        make: Callable[[Tensor], LagrangianPlan],
+        make: Callable[[Tensor], ConstrainedPlan],
         x: Tensor,
         lower: Tensor,
         upper: Tensor,
@@ -167,7 +167,7 @@ def _given(x: Tensor, places: Forces) -> tuple[Tensor, Tensor, Tensor]:
     return x, places.multipliers.to(x), x.new_ones(len(x))
 
 
-def _leaks(plan: LagrangianPlan, x: Tensor, places: Forces, numbers: Tensor | None) -> list[float]:
+def _leaks(plan: ConstrainedPlan, x: Tensor, places: Forces, numbers: Tensor | None) -> list[float]:
     """`(A,)`: what is coupled at x that the plan knows nothing of."""
     given = _given(x, places)
     found: list[float] = plan.leaks(*given, plan.evaluate(*given, numbers)).tolist()
@@ -175,14 +175,14 @@ def _leaks(plan: LagrangianPlan, x: Tensor, places: Forces, numbers: Tensor | No
 
 
 def _attached(
-    plan: LagrangianPlan, x: Tensor, places: Forces, bounds: Sequence[Tensor], status: Sequence[Status]
+    plan: ConstrainedPlan, x: Tensor, places: Forces, bounds: Sequence[Tensor], status: Sequence[Status]
 ) -> tuple[Tensor, int]:
     """Minima with their derivatives, and how many evaluations that took."""
     return attach(plan, x.clone(), places.multipliers, bounds, (places.lower, places.upper), status)
 
 
 def _told(
-    plan: LagrangianPlan, x: Tensor, places: Forces, bounds: Sequence[Tensor], numbers: Tensor | None
+    plan: ConstrainedPlan, x: Tensor, places: Forces, bounds: Sequence[Tensor], numbers: Tensor | None
 ) -> list[dict[str, Any]]:
     """What results tell besides, of problems at x `(A, n)`."""
     found = plan.evaluate(*_given(x, places), numbers)
@@ -226,7 +226,7 @@ class ConstrainedBatch:
 
     def __init__(
         self,
-        make: Callable[[Tensor], LagrangianPlan],
+        make: Callable[[Tensor], ConstrainedPlan],
         x: Tensor,
         lower: Tensor,
         upper: Tensor,

@@ -15,7 +15,7 @@ from banded.compiling import outside_graphs
 from banded.hessian import Layout, Plan, Tree, layout
 from banded.hessian import plan as make_plan
 from banded.hessian.data import check_data
-from banded.hessian.lagrangian import LagrangianPlan
+from banded.hessian.lagrangian import ConstrainedPlan
 from banded.optimize.batch import Batch, flattened, taken
 from banded.optimize.bounds import bounds_of
 from banded.optimize.constrained import Constrained, ConstrainedBatch
@@ -29,7 +29,7 @@ from banded.optimize.settings import globalisation_of
 from banded.optimize.single import PLANS, Single
 from banded.optimize.unconstrained import Unconstrained, UnconstrainedBatch
 
-AnyPlan: TypeAlias = Plan | LagrangianPlan
+AnyPlan: TypeAlias = Plan | ConstrainedPlan
 Warmth = TypeVar("Warmth", Result, Results)
 Begin: TypeAlias = Callable[[Tensor, Sequence[int] | None], Methods]
 """A way to minimise the problems of these numbers, all if None, from points `(A, n)`."""
@@ -161,7 +161,7 @@ def minimize(
     make = partial(make_plan, bandwidth=bandwidth, border=border, method=method, compile=compile, residuals=residuals)
     dims = len(f.layout.batch) if isinstance(f, AnyPlan) else check_whole("batch_dims", batch_dims)
     functions = {"equality": equality, "inequality": inequality}
-    bound = isinstance(f, LagrangianPlan) or bounds is not None
+    bound = isinstance(f, ConstrainedPlan) or bounds is not None
     bound = bound or any(one is not None for one in functions.values())
     with torch.inference_mode(False):
         if isinstance(f, AnyPlan) and dims > 1:
@@ -182,7 +182,7 @@ def minimize(
                     _interior_batch, planner, lower, upper, limits, _checked_warm(warm_start, Results)
                 )
             else:
-                assert not isinstance(f, LagrangianPlan)
+                assert not isinstance(f, ConstrainedPlan)
                 begin = partial(_newton_batch, f, make, where, flattened(tuple(args), dims), chosen, limits)
             return _many(where, x, begin, limits, progress, callback, found=found)
         single = Single(where, limits, Recorder(progress, constrained=bound), callback)
@@ -192,7 +192,7 @@ def minimize(
             constrained.renewable = found
             seconds["plan"] = single.seconds
             return single.solve(constrained)
-        assert not isinstance(f, LagrangianPlan)
+        assert not isinstance(f, ConstrainedPlan)
         made = f if isinstance(f, Plan) else make(f, where.unflatten(x), args=args)
         again = partial(make, made.f, args=args) if found else None
         seconds["plan"] = single.seconds
@@ -323,7 +323,7 @@ def _newton_batch(
 
 
 def _interior_batch(
-    planner: Callable[..., LagrangianPlan],
+    planner: Callable[..., ConstrainedPlan],
     lower: Tensor,
     upper: Tensor,
     limits: Limits,
@@ -345,9 +345,9 @@ def _planner(
     bandwidth: int | None,
     compile: bool,
     residuals: bool,
-) -> Callable[..., LagrangianPlan]:
+) -> Callable[..., ConstrainedPlan]:
     """What makes plans of a problem with constraints, or hands out the one that there is."""
-    if isinstance(f, LagrangianPlan):
+    if isinstance(f, ConstrainedPlan):
         made = f
         if any(one is not None for one in functions.values()):
             raise TypeError("equality, inequality: expected none with a plan, which has those that it was made with")

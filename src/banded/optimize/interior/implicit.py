@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from banded.hessian.lagrangian import LagrangianPlan
-from banded.hessian.products import over_batch
+from banded.hessian.lagrangian import ConstrainedPlan
 from banded.matrix.rows import Congruence
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.kkt import EPSILON, System, condensed
@@ -24,7 +23,7 @@ MARGIN = 1e-12  # of the largest entry of its diagonal, by which the matrix must
 
 
 def attach(
-    plan: LagrangianPlan,
+    plan: ConstrainedPlan,
     x: Tensor,
     multipliers: Tensor,
     bounds: Sequence[Tensor],
@@ -49,16 +48,13 @@ def attach(
         The minima, and how many evaluations that took.
     """
     point = torch.cat([x, multipliers.to(x), torch.ones_like(x[:, :1])], 1)
-    point = point if plan.batch else point[0]
-    plan.select(None)
-    function = over_batch(plan.of_vector, int(plan.batch), vectorised=plan.choice.vectorised)
     with torch.enable_grad():
-        if not function(point.clone()).requires_grad:
+        if not plan.traced(point.clone()).requires_grad:
             return x, 1
         leaf = point.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(function(leaf).sum(), leaf, create_graph=True)
+        (gradient,) = torch.autograd.grad(plan.traced(leaf).sum(), leaf, create_graph=True)
     found: Tensor = _Minimum.apply(  # type: ignore[no-untyped-call]
-        x, gradient.reshape(len(x), -1), _Conditions(plan, x.double(), multipliers.double(), bounds, pressure), status
+        x, gradient, _Conditions(plan, x.double(), multipliers.double(), bounds, pressure), status
     )
     return found, 2
 
@@ -68,7 +64,7 @@ class _Conditions:
 
     def __init__(
         self,
-        plan: LagrangianPlan,
+        plan: ConstrainedPlan,
         x: Tensor,
         multipliers: Tensor,
         bounds: Sequence[Tensor],
@@ -150,7 +146,7 @@ def _check_status(wanted: list[bool], status: Sequence[Status]) -> None:
 
 
 def _check_strict(
-    wanted: Tensor, good: Tensor, undecided: Tensor, form: Form, plan: LagrangianPlan, status: Sequence[Status]
+    wanted: Tensor, good: Tensor, undecided: Tensor, form: Form, plan: ConstrainedPlan, status: Sequence[Status]
 ) -> None:
     for number in (~good & wanted).nonzero()[:, 0].tolist():
         raise ValueError(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from banded.hessian.lagrangian import Derivatives, LagrangianPlan
+from banded.hessian.lagrangian import ConstrainedPlan, Derivatives
 from banded.matrix import Symmetric
 from banded.matrix.rows import Congruence
 from banded.optimize.interior.barrier import Proximal
@@ -41,7 +41,7 @@ class Functions:
         mask: 1 where H has entries of unknowns that are free, in its storage; None if all are.
     """
 
-    plan: LagrangianPlan
+    plan: ConstrainedPlan
     form: Form
     factor: Tensor | None
     scale: Tensor
@@ -98,7 +98,7 @@ class Functions:
 
 
 def derivatives(
-    plan: LagrangianPlan, x: Tensor, multipliers: Tensor, factor: Tensor | None, numbers: Tensor | None = None
+    plan: ConstrainedPlan, x: Tensor, multipliers: Tensor, factor: Tensor | None, numbers: Tensor | None = None
 ) -> Derivatives:
     """Those of a plan, in double precision whatever its own: barriers ask for more digits than functions."""
     of = plan.dtype
@@ -123,7 +123,7 @@ class Interior:
 
     def __init__(
         self,
-        plan: LagrangianPlan,
+        plan: ConstrainedPlan,
         x: Tensor,
         lower: Tensor,
         upper: Tensor,

@@ -1,0 +1,10 @@
+"""Optimal control: from dynamics and a cost to a trajectory."""
+
+from banded.control.problem import ControlProblem as ControlProblem
+from banded.control.schemes import Euler as Euler
+from banded.control.schemes import HermiteSimpson as HermiteSimpson
+from banded.control.schemes import Midpoint as Midpoint
+from banded.control.schemes import RungeKutta as RungeKutta
+from banded.control.schemes import Scheme as Scheme
+from banded.control.schemes import Trapezoidal as Trapezoidal
+from banded.control.solution import Solution as Solution

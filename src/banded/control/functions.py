@@ -1,0 +1,222 @@
+"""The functions that users write for one node, as functions of one vector of arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from banded.checks import check_function
+
+BY_NAME = ("t", "p")
+
+
+@dataclass(frozen=True, eq=False)
+class NodeFunction:
+    """A function of states and controls that may ask for time t and parameters p by name.
+
+    Attributes:
+        name: of the argument that it was given as.
+        function: the user's.
+        asks: which of t and p it takes.
+        size: how many numbers it returns; 0 for a scalar; None where anything goes.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    asks: tuple[str, ...]
+    size: int | None
+
+    @classmethod
+    def of(cls, name: str, function: Callable[..., Any], leading: Sequence[str], size: int | None) -> NodeFunction:
+        """A user's function, with so many leading arguments.
+
+        Raises:
+            TypeError: if it is no function, or takes other arguments.
+        """
+        check_function(name, function)
+        called = function.forward if isinstance(function, torch.nn.Module) else function
+        try:
+            parameters = list(inspect.signature(called).parameters.values())
+        except (TypeError, ValueError):  # of builtins, nobody knows
+            return cls(name, function, (), size)
+        variadic = any(one.kind is one.VAR_POSITIONAL for one in parameters)
+        named = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+        asks = [one.name for one in parameters[len(leading) :] if one.name in BY_NAME]
+        needed = [
+            one.name
+            for one in parameters[len(leading) :]
+            if one.default is one.empty
+            and one.name not in BY_NAME
+            and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        ]
+        if (len(named) < len(leading) and not variadic) or needed:
+            wanted = ", ".join(leading)
+            raise TypeError(
+                f"{name}: expected a function of ({wanted}), which may also name t and p, got one of "
+                f"({', '.join(one.name for one in parameters)}); functools.partial gives other arguments their values"
+            )
+        return cls(name, function, tuple(asks), size)
+
+    def __call__(self, *leading: Tensor, t: Tensor, p: Tensor) -> Tensor:
+        """The values `(size,)`, or `()` for a scalar.
+
+        Raises:
+            TypeError, ValueError: if the user's function returns something else.
+        """
+        known = {"t": t, "p": p}
+        found = self.function(*leading, **{name: known[name] for name in self.asks})
+        return self._checked(found, leading[0])
+
+    def _checked(self, found: Any, like: Tensor) -> Tensor:
+        if isinstance(found, tuple | list):
+            found = torch.stack([torch.as_tensor(one, dtype=like.dtype, device=like.device) for one in found])
+        if not isinstance(found, Tensor):
+            if isinstance(found, int | float) and self.size == 0:
+                return torch.full_like(like.sum(), found)
+            raise TypeError(f"{self.name}: expected a tensor, got {type(found).__name__}")
+        if self.size == 0 and found.shape in ((), (1,)):
+            return found.reshape(())
+        if self.size is None and found.ndim <= 1:
+            return found.reshape(-1)
+        if self.size is None or found.shape != (self.size,):
+            wanted = "a scalar" if self.size == 0 else "a vector" if self.size is None else f"shape ({self.size},)"
+            raise ValueError(
+                f"{self.name}: expected {wanted} at one node, got shape {tuple(found.shape)}; functions are written "
+                "for one node, the library batches them"
+            )
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Functions:
+    """All functions of a problem, and how long it takes.
+
+    Attributes:
+        states, controls, parameters: how many there are.
+        dynamics: dx/dt.
+        running_cost: per unit of time, or None.
+        path: what is to be >= 0 at each node, or None.
+        final: the cost at the end, or None.
+        boundary: what both ends obey, or None.
+        start: time at the first node.
+        duration: T, or None where it is to be found.
+        path_size, boundary_size: how many numbers these return.
+    """
+
+    states: int
+    controls: int
+    parameters: int
+    dynamics: NodeFunction
+    running_cost: NodeFunction | None
+    path: NodeFunction | None
+    final: NodeFunction | None
+    boundary: NodeFunction | None
+    start: float
+    duration: float | None
+    path_size: int = 0
+    boundary_size: int = 0
+
+    @property
+    def shared(self) -> int:
+        """How many unknowns all nodes share: the duration, if it is free, and then the parameters."""
+        return (self.duration is None) + self.parameters
+
+    @property
+    def costs(self) -> int:
+        """1 if there is a running cost."""
+        return int(self.running_cost is not None)
+
+    def split(self, shared: Tensor) -> tuple[Tensor, Tensor]:
+        """T `()` and p from what all nodes share."""
+        if self.duration is None:
+            return shared[0], shared[1:]
+        return torch.full_like(shared.sum(), self.duration), shared
+
+    def flow(self, x: Tensor, u: Tensor, t: Tensor, shared: Tensor) -> Tensor:
+        """dx/dt `(P, nx)` at x `(P, nx)`, u `(P, nu)` and t `(P,)`."""
+        _, p = self.split(shared)
+
+        def one(x: Tensor, u: Tensor, t: Tensor) -> Tensor:
+            return self.dynamics(x, u, t=t, p=p)
+
+        with torch.no_grad():
+            try:
+                return torch.func.vmap(one)(x, u, t)
+            except RuntimeError:  # what vmap cannot do goes node by node
+                return torch.stack([one(*each) for each in zip(x, u, t, strict=True)])
+
+    def pull_of_end(self, first: Tensor, last: Tensor, shared: Tensor, multipliers: Tensor) -> Tensor:
+        """`(nx,)`: the gradient in the last x of the final cost, and of the boundary constraint times multipliers."""
+        duration, p = self.split(shared)
+        with torch.enable_grad():
+            x, t = last.detach().clone().requires_grad_(), self.start + duration
+            total = 0 * x.sum()
+            if self.final is not None:
+                total = total + self.final(x, t=t, p=p)
+            if self.boundary is not None and len(multipliers):
+                total = total + (multipliers[0] * self.boundary(first, x, t=t, p=p)).sum()
+            (pull,) = torch.autograd.grad(total, x)
+        return pull
+
+    def rates(self, arguments: Tensor, data: Tensor) -> Tensor:
+        """T dx/dt, T times the running cost, and the path constraints, for (x, u, shared) and (s,)."""
+        x, u, shared = torch.split(arguments, [self.states, self.controls, self.shared])
+        duration, p = self.split(shared)
+        t = self.start + duration * data[0]
+        return torch.cat([*self._flow(x, u, t, p, duration), *self._path(x, u, t, p)])
+
+    def path_alone(self, arguments: Tensor, data: Tensor) -> Tensor:
+        """The path constraints for (x, u, shared) and (s,)."""
+        x, u, shared = torch.split(arguments, [self.states, self.controls, self.shared])
+        duration, p = self.split(shared)
+        return torch.cat(self._path(x, u, self.start + duration * data[0], p))
+
+    def _flow(self, x: Tensor, u: Tensor, t: Tensor, p: Tensor, duration: Tensor) -> list[Tensor]:
+        parts = [duration * self.dynamics(x, u, t=t, p=p)]
+        if self.running_cost is not None:
+            parts.append((duration * self.running_cost(x, u, t=t, p=p)).reshape(1))
+        return parts
+
+    def _path(self, x: Tensor, u: Tensor, t: Tensor, p: Tensor) -> list[Tensor]:
+        return [] if self.path is None else [self.path(x, u, t=t, p=p)]
+
+    def step(self, arguments: Tensor, data: Tensor) -> Tensor:
+        """What one step of the classic Runge-Kutta method adds to x and to the cost.
+
+        Arguments (x, u, next u, shared), data (s, h); the control is linear between u and next u.
+        Kutta (1901, Z. Math. Phys. 46:435-453).
+        """
+        x, u, after, shared = torch.split(arguments, [self.states, self.controls, self.controls, self.shared])
+        duration, p = self.split(shared)
+        s, h = data[0], data[1]
+        total = torch.zeros_like(torch.cat([x, x[: self.costs]]))
+        k = total
+        for part, weight in ((0.0, 1 / 6), (0.5, 1 / 3), (0.5, 1 / 3), (1.0, 1 / 6)):
+            t = self.start + duration * (s + part * h)
+            k = torch.cat(self._flow(x + part * h * k[: self.states], u + part * (after - u), t, p, duration))
+            total = total + weight * k
+        return h * total
+
+    def held_step(self, arguments: Tensor, data: Tensor) -> Tensor:
+        """The same with one control for all of the step: arguments (x, u, shared)."""
+        x, u, shared = torch.split(arguments, [self.states, self.controls, self.shared])
+        return self.step(torch.cat([x, u, u, shared]), data)
+
+    def final_cost(self, arguments: Tensor, data: Tensor) -> Tensor:
+        """The cost at the end, for (x, shared) there."""
+        assert self.final is not None
+        x, shared = torch.split(arguments, [self.states, self.shared])
+        duration, p = self.split(shared)
+        return self.final(x, t=self.start + duration, p=p).reshape(1)
+
+    def ends(self, arguments: Tensor, data: Tensor) -> Tensor:
+        """What both ends obey, for (first x, last x, shared)."""
+        assert self.boundary is not None
+        first, last, shared = torch.split(arguments, [self.states, self.states, self.shared])
+        duration, p = self.split(shared)
+        return self.boundary(first, last, t=self.start + duration, p=p)

@@ -1,0 +1,145 @@
+"""Where to start: trajectories from what users have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from banded.control.curves import Curves
+from banded.control.setup import Setup, Trajectory
+from banded.control.stated import DTYPE, Stated, typical, vector
+
+if TYPE_CHECKING:
+    from banded.control.solution import Solution
+
+KEYS = ("x", "u", "duration", "parameters")
+
+
+def start(setup: Setup, guess: Mapping[str, Any] | Solution | None, initial: Tensor, final: Tensor) -> Trajectory:
+    """A trajectory to start from.
+
+    What the guess does not say is a straight line of states between both ends, and controls and parameters next to
+    zero within their bounds.
+
+    Args:
+        setup: the problem on its grid.
+        guess: `x` and `u`, each an array `(T', n)` whose rows are equally far apart, or a function of t; `duration`,
+            `parameters`; or a solution, on whatever grid. Leading dimensions of arrays are those of a batch.
+        initial: first states `(..., nx)`, nan where free.
+        final: last ones.
+
+    Raises:
+        TypeError, ValueError: for what does not fit.
+    """
+    problem = setup.problem
+    given = _given(guess)
+    batch = initial.shape[:-1]
+    duration = _duration(problem, given.get("duration"))
+    shared = _shared(problem, duration, given.get("parameters"))
+    middle = (setup.grid[1:] + setup.grid[:-1]) / 2
+
+    def sample(name: str, s: Tensor) -> Tensor:
+        names, default = (problem.states, _line) if name == "x" else (problem.controls, _still)
+        if given.get(name) is None:
+            return default(problem, s, initial, final)
+        t = problem.functions.start + duration * s
+        return _sampled(name, given[name], s, t, names)
+
+    x = sample("x", setup.grid)
+    u = sample("u", setup.grid) if setup.scheme.at_nodes else x[..., :0]
+    inside = (sample("x", middle), sample("u", middle)) if setup.scheme.between else (x[..., :0, :], u[..., :0, :])
+    parts = (one.expand(*batch, *one.shape[-2:]) for one in (x, u, *inside))
+    of_x, of_u, middle_x, middle_u = parts
+    return Trajectory(of_x, of_u, middle_x, middle_u, shared.expand(*batch, -1))
+
+
+def _given(guess: Mapping[str, Any] | Solution | None) -> Mapping[str, Any]:
+    if guess is None:
+        return {}
+    if isinstance(guess, Mapping):
+        unknown = sorted(set(guess) - set(KEYS))
+        if unknown:
+            raise ValueError(f"guess: expected {', '.join(KEYS)}, got {unknown[0]!r}")
+        return guess
+    if not hasattr(guess, "curves"):
+        raise TypeError(f"guess: expected a dictionary with x, u, ... or a Solution, got {type(guess).__name__}")
+    x, u = (_OfSolution(guess.curves, name) for name in ("x", "u"))
+    return {"x": x, "u": u, "duration": guess.duration, "parameters": guess.parameters}
+
+
+class _OfSolution(NamedTuple):
+    """The states or the controls of another solution."""
+
+    curves: Curves
+    name: str
+
+    def at(self, t: Tensor) -> Tensor:
+        """At times `(P,)`; where there are later ones than it has, at its end."""
+        found: Tensor = getattr(self.curves(t.clamp(self.curves.t[0], self.curves.t[-1])), self.name)
+        return found
+
+
+def _duration(problem: Stated, given: Any) -> float:
+    low, high = problem.duration
+    if not problem.is_free:
+        return low
+    if given is not None:
+        found = float(given)
+        if not low <= found <= high:
+            raise ValueError(f"guess['duration']: expected a number from {low} to {high}, got {found}")
+        return found
+    return (low + high) / 2 if high < torch.inf else max(1.0, 2 * low)
+
+
+def _shared(problem: Stated, duration: float, given: Any) -> Tensor:
+    names = problem.parameters
+    p = typical(problem.parameter_bounds) if given is None else vector("guess['parameters']", given, names)
+    return torch.cat([torch.tensor([duration], dtype=DTYPE), p]) if problem.is_free else p
+
+
+def _line(problem: Stated, s: Tensor, initial: Tensor, final: Tensor) -> Tensor:
+    """From end to end; where only one of them is known, there."""
+    usual = typical(problem.state_bounds)
+    first = torch.where(initial.isnan(), torch.where(final.isnan(), usual, final), initial)
+    last = torch.where(final.isnan(), first, final)
+    return first[..., None, :] + s[:, None] * (last - first)[..., None, :]
+
+
+def _still(problem: Stated, s: Tensor, initial: Tensor, final: Tensor) -> Tensor:
+    return typical(problem.control_bounds).expand(len(s), -1)
+
+
+def _sampled(name: str, given: Any, s: Tensor, t: Tensor, names: tuple[str, ...]) -> Tensor:
+    """`(..., P, n)`: at s `(P,)`, of numbers at equal distances or a function of t."""
+    if not len(s):
+        return torch.zeros(0, len(names), dtype=DTYPE)
+    if isinstance(given, _OfSolution):
+        return given.at(t)
+    label = f"guess[{name!r}]"
+    if callable(given):
+        rows = [_row(label, given, one, names) for one in t]
+        return torch.stack(rows)
+    known = vector(label, given, names)
+    if known.ndim == 1:
+        return known.expand(len(s), -1)
+    if not bool(known.isfinite().all()):
+        raise ValueError(f"{label}: expected finite numbers, got some that are not")
+    if known.shape[-2] == 1:
+        return known.expand(*known.shape[:-2], len(s), -1)
+    place = s * (known.shape[-2] - 1)
+    left = place.floor().long().clamp(max=known.shape[-2] - 2)
+    part = (place - left)[:, None]
+    return known[..., left, :] * (1 - part) + known[..., left + 1, :] * part
+
+
+def _row(label: str, given: Callable[[Any], Any], t: Tensor, names: tuple[str, ...]) -> Tensor:
+    found = given(t)
+    if isinstance(found, tuple | list):
+        found = torch.stack([torch.as_tensor(one, dtype=DTYPE) for one in found])
+    row = vector(label, found, names)
+    if row.ndim != 1 or not bool(row.isfinite().all()):
+        raise ValueError(f"{label}: expected {len(names)} finite numbers at t = {float(t):.6g}, got {row.tolist()}")
+    return row

@@ -1,0 +1,166 @@
+"""Optimal control problems as users state them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Unpack
+
+import torch
+from torch import Tensor
+
+from banded.checks import check_whole
+from banded.control.schemes import Scheme, scheme_of
+from banded.control.solution import Solution
+from banded.control.solver import Options, Solver
+from banded.control.stated import DTYPE, Stated, end, stated
+
+if TYPE_CHECKING:
+    from banded.canvas import Axes
+
+Numbers = Any
+"""What makes a vector: a number, a sequence of numbers, an array or a tensor."""
+
+
+@dataclass(frozen=True, eq=False)
+class ControlProblem:
+    """dx/dt = f(x, u) from t = 0 to T, at the least cost.
+
+    Functions are written for one node, of states x `(nx,)` and controls u `(nu,)`; each may also name t and p, the
+    parameters. The library batches them, so no node can see another one.
+
+    Attributes:
+        dynamics: f(x, u), returns dx/dt `(nx,)`, in units of x per unit of time.
+        states: how many there are, or their names.
+        controls: likewise.
+        running_cost: per unit of time, `()`; None for none.
+        final_cost: of the last x, `()`; its t is T.
+        path_constraint: what is to be >= 0 at every node, `()` or `(ng,)`.
+        boundary_constraint: what is to be 0, of the first and the last x, `()` or `(nb,)`.
+        initial_state: where it begins; nan leaves an entry free.
+        final_state: where it ends, likewise; None leaves all free.
+        state_bounds: a pair (lower, upper), each a number or one for each state; None or infinite where there is none.
+        control_bounds: likewise.
+        duration: T, or a pair (low, high) where it is to be found.
+        parameters: of the functions, to be found: how many, or their names.
+        parameter_bounds: likewise.
+        initial_time: t at the first node.
+        periodic: whether the last state is to be the first one; or names of the states that are.
+        guess: where to start, as in `solve`, where that is not told.
+        title: one line.
+        optimum: the least cost, where it is known.
+        scene: draws what moves at one instant, for pictures and animations: takes axes, t, x `(nx,)` and u `(nu,)`.
+
+    Raises:
+        TypeError, ValueError: for what does not fit.
+    """
+
+    dynamics: Callable[..., Any]
+    states: int | Sequence[str]
+    controls: int | Sequence[str] = 0
+    running_cost: Callable[..., Any] | None = None
+    final_cost: Callable[..., Any] | None = None
+    path_constraint: Callable[..., Any] | None = None
+    boundary_constraint: Callable[..., Any] | None = None
+    initial_state: Numbers = None
+    final_state: Numbers = None
+    state_bounds: tuple[Numbers, Numbers] | None = None
+    control_bounds: tuple[Numbers, Numbers] | None = None
+    duration: float | tuple[float, float] = 1.0
+    parameters: int | Sequence[str] = 0
+    parameter_bounds: tuple[Numbers, Numbers] | None = None
+    initial_time: float = 0.0
+    periodic: bool | Sequence[str] = False
+    guess: Mapping[str, Any] | None = None
+    title: str = ""
+    optimum: float | None = None
+    scene: Callable[[Axes, float, Tensor, Tensor], None] | None = None
+
+    def __post_init__(self) -> None:
+        self.stated  # noqa: B018  # checks everything
+
+    @cached_property
+    def stated(self) -> Stated:
+        """What it says, checked and as tensors."""
+        return stated(self)
+
+    def solve(
+        self,
+        nodes: int = 100,
+        scheme: str | Scheme = "trapezoidal",
+        *,
+        grid: Numbers = None,
+        guess: Mapping[str, Any] | Solution | None = None,
+        warm_start: Solution | None = None,
+        initial_state: Numbers = None,
+        final_state: Numbers = None,
+        compile: bool = False,
+        **options: Unpack[Options],
+    ) -> Solution:
+        """Find the trajectory of least cost, by transcription and the interior-point method.
+
+        Solving again on the same grid by the same scheme takes over all that was set up before.
+
+        Args:
+            nodes: T, equally far apart; the intervals are one fewer.
+            scheme: "euler", "trapezoidal", "hermite-simpson", "midpoint" or "rk4", or one of them with settings of
+                your own, such as `HermiteSimpson(controls="linear")`.
+            grid: the nodes in place of `nodes`: rising numbers, of which the first is where t begins and the last
+                where it ends; their distances count, in units of whatever.
+            guess: where to start: a dictionary with `x` and `u`, each an array `(T', n)` whose rows are equally far
+                apart or a function of t, `duration` and `parameters`; or a solution, on whatever grid. What is
+                missing is a straight line from the first to the last state, controls next to zero, a duration in the
+                middle of its bounds.
+            warm_start: a solution of a problem like this one, where to start with its multipliers; on another grid,
+                it is a guess.
+            initial_state: in place of the problem's; nan leaves an entry free.
+            final_state: likewise.
+            compile: compile derivatives as one graph (seconds, once; cached on disk).
+            options: tolerance, max_iterations, max_seconds, progress, callback as in `minimize`.
+
+        Raises:
+            TypeError, ValueError: for bad arguments.
+            NonFiniteError: if a function is not finite at the guess.
+        """
+        stated = self.stated
+        solver = self.solver(nodes, scheme, grid=grid, compile=compile)
+        given = {"initial_state": initial_state, "final_state": final_state}
+        ends = [
+            usual if given[name] is None else end(name, given[name], stated.states, stated.state_bounds)
+            for name, usual in (("initial_state", stated.initial), ("final_state", stated.final))
+        ]
+        first = next((one for one in (guess, warm_start, self.guess) if one is not None), None)
+        found = solver.solve(first, ends[0], ends[1], warm_start, options)
+        assert isinstance(found, Solution)
+        return found
+
+    def solver(
+        self, nodes: int = 100, scheme: str | Scheme = "trapezoidal", *, grid: Numbers = None, compile: bool = False
+    ) -> Solver:
+        """This problem on a grid, set up once."""
+        s = _grid(nodes, grid)
+        key = (scheme_of(scheme), s.numpy().tobytes(), compile)
+        if key not in self._solvers:
+            self._solvers[key] = Solver(self, s, scheme_of(scheme), compile)
+        return self._solvers[key]
+
+    @cached_property
+    def _solvers(self) -> dict[Any, Solver]:
+        return {}
+
+
+def _grid(nodes: int, grid: Numbers) -> Tensor:
+    """The nodes from 0 to 1."""
+    if grid is None:
+        count = check_whole("nodes", nodes)
+        if count < 2:
+            raise ValueError(f"nodes: expected at least 2, got {count}")
+        return torch.linspace(0, 1, count, dtype=DTYPE)
+    try:
+        s = torch.as_tensor(grid, dtype=DTYPE).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"grid: expected rising numbers, got {grid!r}") from error
+    if s.ndim != 1 or len(s) < 2 or not bool((s.isfinite()).all()) or not bool((s.diff() > 0).all()):
+        raise ValueError(f"grid: expected at least two numbers, each larger than the one before, got {grid!r}")
+    return (s - s[0]) / (s[-1] - s[0])

@@ -1,0 +1,270 @@
+"""What a control problem says, checked and as tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from banded.checks import check_whole
+from banded.control.functions import Functions, NodeFunction
+
+if TYPE_CHECKING:
+    from banded.control.problem import ControlProblem
+
+DTYPE = torch.float64
+Pair = tuple[Tensor, Tensor]
+"""Lower and upper."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stated:
+    """A problem, checked.
+
+    Attributes:
+        states, controls, parameters: their names.
+        functions: of one node.
+        state_bounds, control_bounds, parameter_bounds: `(nx,)`, `(nu,)`, `(np,)` each.
+        duration: least and largest T, equal where it is fixed.
+        initial, final: `(nx,)`, nan where free.
+        periodic: numbers of the states that end where they began.
+    """
+
+    states: tuple[str, ...]
+    controls: tuple[str, ...]
+    parameters: tuple[str, ...]
+    functions: Functions
+    state_bounds: Pair
+    control_bounds: Pair
+    parameter_bounds: Pair
+    duration: tuple[float, float]
+    initial: Tensor
+    final: Tensor
+    periodic: tuple[int, ...]
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the duration is to be found."""
+        return self.functions.duration is None
+
+    @property
+    def links_ends(self) -> bool:
+        """Whether equations know both ends."""
+        return bool(self.periodic) or self.functions.boundary is not None
+
+    @property
+    def shared_names(self) -> tuple[str, ...]:
+        """Of what all nodes share."""
+        return (("duration",) if self.is_free else ()) + self.parameters
+
+    @property
+    def shared_bounds(self) -> Pair:
+        """`(ns,)` each: of what all nodes share."""
+        if not self.is_free:
+            return self.parameter_bounds
+        ends = (torch.tensor([end], dtype=DTYPE) for end in self.duration)
+        low, high = (torch.cat(both) for both in zip(ends, self.parameter_bounds, strict=True))
+        return low, high
+
+
+def stated(problem: ControlProblem) -> Stated:
+    """Check a problem.
+
+    Raises:
+        TypeError, ValueError: for what does not fit.
+    """
+    states, controls = names_of("states", problem.states, "x"), names_of("controls", problem.controls, "u")
+    parameters = names_of("parameters", problem.parameters, "p")
+    everything = (*states, *controls, *parameters, "t", "duration")
+    if repeated := sorted({one for one in everything if everything.count(one) > 1}):
+        raise ValueError(
+            f"states, controls, parameters: expected names that differ, and none of them t or duration, got "
+            f"{repeated[0]!r} twice"
+        )
+    if not states:
+        raise ValueError("states: expected at least one state, got none")
+    duration = _duration(problem.duration)
+    bounds = {
+        "state_bounds": _bounds("state_bounds", problem.state_bounds, states),
+        "control_bounds": _bounds("control_bounds", problem.control_bounds, controls),
+        "parameter_bounds": _bounds("parameter_bounds", problem.parameter_bounds, parameters),
+    }
+    initial, final = (
+        end(name, getattr(problem, name), states, bounds["state_bounds"]) for name in ("initial_state", "final_state")
+    )
+    one = Stated(
+        states,
+        controls,
+        parameters,
+        _functions(problem, states, controls, parameters, duration),
+        **bounds,
+        duration=duration,
+        initial=initial,
+        final=final,
+        periodic=_periodic(problem.periodic, states),
+    )
+    return replace(one, functions=_measured(one))
+
+
+def names_of(what: str, given: int | Sequence[str], letter: str) -> tuple[str, ...]:
+    """Names as they were given, or made from a count: x0, x1, ...
+
+    Raises:
+        TypeError, ValueError: if it is neither.
+    """
+    if isinstance(given, str):
+        raise TypeError(f"{what}: expected how many, or a tuple of names, got the text {given!r}; ({given!r},) is one")
+    if isinstance(given, Sequence):
+        if not all(isinstance(one, str) and one for one in given):
+            raise TypeError(f"{what}: expected names that are text, got {given!r}")
+        return tuple(given)
+    count = check_whole(what, given)
+    if count < 0:
+        raise ValueError(f"{what}: expected how many there are, or a tuple of names, got {count}")
+    return tuple(f"{letter}{i}" for i in range(count))
+
+
+def vector(name: str, given: Any, names: Sequence[str]) -> Tensor:
+    """A number for each name `(..., n)`: all the same one, or one each.
+
+    Raises:
+        TypeError, ValueError: if it is no such thing.
+    """
+    try:
+        found = torch.as_tensor(given, dtype=DTYPE).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: expected a number, or {len(names)} numbers, got {given!r}") from error
+    if not found.ndim:
+        return found.expand(len(names)).clone()
+    if found.shape[-1] != len(names):
+        raise ValueError(
+            f"{name}: expected {len(names)} numbers, for {', '.join(names) or 'nothing'}, "
+            f"got shape {tuple(found.shape)}"
+        )
+    return found.clone()
+
+
+def end(name: str, given: Any, names: Sequence[str], bounds: Pair) -> Tensor:
+    """A first or last state `(..., nx)`, nan where it is free.
+
+    Raises:
+        TypeError, ValueError: if it is no such thing, or outside the bounds.
+    """
+    found = vector(name, torch.nan if given is None else given, names)
+    if bool(found.isinf().any()):
+        raise ValueError(f"{name}: expected finite numbers, or nan for what is free, got {found.tolist()}")
+    outside = (found < bounds[0]) | (found > bounds[1])
+    if bool(outside.any()):
+        which = int(outside.nonzero()[0, -1])
+        raise ValueError(
+            f"{name}: expected {names[which]} within its bounds, {float(bounds[0][which])} to "
+            f"{float(bounds[1][which])}, got {float(found[outside][0])}"
+        )
+    return found
+
+
+def _bounds(name: str, given: Any, names: Sequence[str]) -> Pair:
+    pair = (None, None) if given is None else given
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise TypeError(f"{name}: expected a pair (lower, upper), got {given!r}")
+    low, high = (
+        vector(f"{name}[{side}]", none if one is None else one, names)
+        for side, (one, none) in enumerate(zip(pair, (-torch.inf, torch.inf), strict=True))
+    )
+    bad = ~(low <= high)
+    if low.shape != high.shape or bool(bad.any()):
+        which = int(bad.nonzero()[0, -1])
+        raise ValueError(
+            f"{name}: expected lower <= upper, got {float(low[which])} and {float(high[which])} for {names[which]}"
+        )
+    return low, high
+
+
+def _duration(given: Any) -> tuple[float, float]:
+    pair = (given, given) if isinstance(given, Real) and not isinstance(given, bool) else given
+    if isinstance(pair, torch.Tensor) and pair.ndim == 0:
+        pair = (float(pair), float(pair))
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(one, Real) for one in pair):
+        raise TypeError(f"duration: expected a number, or a pair (low, high) where it is free, got {given!r}")
+    low, high = map(float, pair)
+    if not (0 <= low <= high and high > 0) or math.isinf(low):
+        raise ValueError(f"duration: expected a positive number, or a pair 0 <= low <= high, got {given!r}")
+    return low, high
+
+
+def _periodic(given: bool | Sequence[str], states: Sequence[str]) -> tuple[int, ...]:
+    if isinstance(given, bool):
+        return tuple(range(len(states))) if given else ()
+    missing = [one for one in given if one not in states]
+    if isinstance(given, str) or missing:
+        raise ValueError(f"periodic: expected True, or names among {', '.join(states)}, got {given!r}")
+    return tuple(states.index(one) for one in given)
+
+
+def _functions(
+    problem: ControlProblem,
+    states: Sequence[str],
+    controls: Sequence[str],
+    parameters: Sequence[str],
+    duration: tuple[float, float],
+) -> Functions:
+    def of(name: str, leading: Sequence[str], size: int | None) -> NodeFunction | None:
+        function = getattr(problem, name)
+        return None if function is None else NodeFunction.of(name, function, leading, size)
+
+    start = problem.initial_time
+    if not isinstance(start, Real) or not math.isfinite(start):
+        raise TypeError(f"initial_time: expected a number, got {start!r}")
+    dynamics = of("dynamics", ("x", "u"), len(states))
+    assert dynamics is not None or problem.dynamics is None
+    if dynamics is None:
+        raise TypeError("dynamics: expected a function of (x, u), got None")
+    return Functions(
+        len(states),
+        len(controls),
+        len(parameters),
+        dynamics,
+        of("running_cost", ("x", "u"), 0),
+        of("path_constraint", ("x", "u"), None),
+        of("final_cost", ("x",), 0),
+        of("boundary_constraint", ("first", "last"), None),
+        float(start),
+        duration[0] if duration[0] == duration[1] else None,
+    )
+
+
+def _measured(one: Stated) -> Functions:
+    """The functions with the sizes of what they return at some point, all of them tried there."""
+    functions = one.functions
+    x = typical(one.state_bounds, one.initial, one.final)
+    u, p = typical(one.control_bounds), typical(one.parameter_bounds)
+    t = torch.tensor(functions.start, dtype=DTYPE)
+    functions.dynamics(x, u, t=t, p=p)
+    if functions.running_cost is not None:
+        functions.running_cost(x, u, t=t, p=p)
+    if functions.final is not None:
+        functions.final(x, t=t, p=p)
+    path = 0 if functions.path is None else len(functions.path(x, u, t=t, p=p))
+    boundary = 0 if functions.boundary is None else len(functions.boundary(x, x, t=t, p=p))
+    for name, function, size in (
+        ("path_constraint", functions.path, path),
+        ("boundary_constraint", functions.boundary, boundary),
+    ):
+        if function is not None and not size:
+            raise ValueError(f"{name}: expected at least one number, got an empty tensor")
+    return replace(functions, path_size=path, boundary_size=boundary)
+
+
+def typical(bounds: Pair, *wanted: Tensor) -> Tensor:
+    """What is wanted first, 0 where nothing is, moved within the bounds."""
+    found = torch.zeros_like(bounds[0])
+    for one in reversed(wanted):
+        first = one.reshape(-1, one.shape[-1])[0]
+        found = torch.where(first.isnan(), found, first)
+    middle = torch.where((bounds[0] + bounds[1]).isfinite(), (bounds[0] + bounds[1]) / 2, found)
+    return torch.where((found < bounds[0]) | (found > bounds[1]), middle.clamp(*bounds), found)

@@ -1,0 +1,132 @@
+"""A control problem as one of optimisation: functions of points are differentiated, the rest is index arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from banded.compiling import outside_graphs
+from banded.control.assembly import Assembly
+from banded.control.equations import Equations, slots
+from banded.control.stage import Differentiated, Looked, Stage
+from banded.errors import NonFiniteError
+from banded.hessian.lagrangian import ConstrainedPlan, Derivatives
+from banded.hessian.layout import Layout
+
+
+class Rules:
+    """The equations of a transcription, one after the other: those that are to be zero first.
+
+    Args:
+        equations: in any order.
+    """
+
+    def __init__(self, equations: Sequence[Equations]) -> None:
+        self.blocks = tuple(sorted(equations, key=lambda one: one.inequality))
+        self.m = sum(one.total for one in self.blocks)
+        self.equalities = sum(one.total for one in self.blocks if not one.inequality)
+
+    def label(self, row: int) -> str:
+        """The name of a row."""
+        for block in self.blocks:
+            if row < block.total:
+                unit, which = divmod(row, block.size)
+                return f"{block.name} of {block.rows[which]} at node {unit}"
+            row -= block.total
+        raise IndexError(row)
+
+    def part(self, rows: Tensor, name: str, size: int) -> Tensor:
+        """`(K, R)`: those of rows `(m,)` that are of the equations of a name; `(0, size)` where there are none."""
+        for block in self.blocks:
+            if block.name == name:
+                return rows[: block.total].reshape(-1, block.size)
+            rows = rows[block.total :]
+        return rows.new_zeros(0, size)
+
+    def split(self, rows: Tensor) -> dict[str, Tensor]:
+        """Rows `(..., m)` as equalities and inequalities."""
+        first, second = rows[..., : self.equalities], rows[..., self.equalities :]
+        return {"equality": first, "inequality": second} if second.shape[-1] else {"equality": first}
+
+
+class Transcription(ConstrainedPlan):
+    """The unknowns of a trajectory, what they have to obey, and how all of it is differentiated.
+
+    Args:
+        stages: functions of points.
+        equations: that their outputs and the unknowns obey.
+        layout: of the unknowns, those of the border last.
+        point: `(n,)` or `(A, n)`: where engines are tried.
+        border: unknowns at the end that couple to everything.
+        compile: whether the stages' derivatives are to be compiled.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        equations: Sequence[Equations],
+        layout: Layout,
+        point: Tensor,
+        border: int,
+        compile: bool,
+    ) -> None:
+        self.layout, self.constraints = layout, Rules(equations)
+        many = point.reshape(-1, self.n)
+        self._stages = tuple(Differentiated(stage, many, compile) for stage in stages)
+        blocks = self.constraints.blocks
+        self._assembly = Assembly(stages, blocks, [slots(one, stages) for one in blocks], self.n, border, point)
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """How derivatives are computed, and why so."""
+        return tuple(f"{one.stage.name}: {one.choice.name} ({one.choice.reason})" for one in self._stages)
+
+    def check(self, x: Tensor) -> None:
+        """All functions must be finite at `x` `(n,)` or `(A, n)`.
+
+        Raises:
+            NonFiniteError: if one is not; says which, and at which node.
+        """
+        for stage in self._stages:
+            bad = (~stage.values(x.reshape(-1, self.n)).isfinite()).nonzero()
+            if len(bad):
+                problem, point, output = bad[0].tolist()
+                where = f" of problem {problem}" if x.ndim > 1 else ""
+                raise NonFiniteError(
+                    f"{stage.stage.name}: expected finite numbers at the guess, got some that are not at node "
+                    f"{point}{where}, output {output}; give a guess where the functions are defined, or bounds that "
+                    "keep out of where they are not"
+                )
+
+    @outside_graphs
+    def evaluate(
+        self, x: Tensor, multipliers: Tensor, factor: Tensor | None, rows: Tensor | None = None
+    ) -> Derivatives:
+        """As `ConstrainedPlan` has it."""
+        weights = self._assembly.weights(multipliers, factor)
+        looked: list[Looked] = [stage.look(x, one) for stage, one in zip(self._stages, weights, strict=True)]
+        value = self._assembly.value([one.outputs for one in looked])
+        found, gradient, J, H = self._assembly.derivatives(x, multipliers, looked)
+        return Derivatives(value if factor is not None else torch.zeros_like(value), found, gradient, J, H)
+
+    @outside_graphs
+    def values_at(self, x: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """F `(A,)` and r `(A, m)` alone, at `x` `(A, n)`."""
+        outputs = [stage.values(x) for stage in self._stages]
+        return self._assembly.value(outputs), self._assembly.rows(x, outputs)
+
+    def traced(self, point: Tensor) -> Tensor:
+        """As `ConstrainedPlan` has it."""
+        x, multipliers, factor = torch.split(point, [self.n, self.m, 1], 1)
+        weights = self._assembly.weights(multipliers, factor[:, 0])
+        parts = [(mu * stage.traced(x)).sum((1, 2)) for mu, stage in zip(weights, self._stages, strict=True)]
+        return sum(parts, (multipliers * self._assembly.linear(x)).sum(1))
+
+    def select(self, rows: Tensor | None) -> None:
+        """All problems share their functions."""
+
+    def leaks(self, x: Tensor, multipliers: Tensor, factor: Tensor, found: Derivatives) -> Tensor:
+        """None, by construction: functions see single points."""
+        return torch.zeros_like(found.value)
