@@ -8,6 +8,7 @@ a `ControlProblem` is what a trajectory is found for;
 from importlib.metadata import version
 
 from banded.control import (
+    Controller,
     ControlProblem,
     Euler,
     HermiteSimpson,
@@ -63,6 +64,7 @@ __all__ = [
     "Bordered",
     "Conditions",
     "ControlProblem",
+    "Controller",
     "Euler",
     "FileFormatError",
     "HermiteSimpson",
