@@ -14,7 +14,9 @@ from banded.control import (
     Midpoint,
     RungeKutta,
     Scheme,
+    Simulation,
     Solution,
+    Solutions,
     Trapezoidal,
 )
 from banded.errors import (
@@ -85,8 +87,10 @@ __all__ = [
     "Results",
     "RungeKutta",
     "Scheme",
+    "Simulation",
     "SingularError",
     "Solution",
+    "Solutions",
     "Status",
     "Symmetric",
     "SymmetricBanded",

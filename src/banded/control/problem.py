@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from banded.checks import check_whole
 from banded.control.schemes import Scheme, scheme_of
 from banded.control.solution import Solution
+from banded.control.solutions import Solutions
 from banded.control.solver import Options, Solver
 from banded.control.stated import DTYPE, Stated, end, stated
 
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 
 Numbers = Any
 """What makes a vector: a number, a sequence of numbers, an array or a tensor."""
+One = float | Sequence[float] | None
+"""What makes a vector for sure, and no batch of them."""
+
+
+class Settings(Options, total=False):
+    """What else `solve` takes."""
+
+    grid: Numbers
+    guess: Mapping[str, Any] | Solution | Solutions | None
+    warm_start: Solution | Solutions | None
+    compile: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,19 +97,41 @@ class ControlProblem:
         """What it says, checked and as tensors."""
         return stated(self)
 
+    @overload
+    def solve(
+        self,
+        nodes: int = 100,
+        scheme: str | Scheme = "trapezoidal",
+        *,
+        initial_state: One = None,
+        final_state: One = None,
+        **settings: Unpack[Settings],
+    ) -> Solution: ...
+
+    @overload
+    def solve(
+        self,
+        nodes: int = 100,
+        scheme: str | Scheme = "trapezoidal",
+        *,
+        initial_state: Numbers = None,
+        final_state: Numbers = None,
+        **settings: Unpack[Settings],
+    ) -> Any: ...
+
     def solve(
         self,
         nodes: int = 100,
         scheme: str | Scheme = "trapezoidal",
         *,
         grid: Numbers = None,
-        guess: Mapping[str, Any] | Solution | None = None,
-        warm_start: Solution | None = None,
+        guess: Mapping[str, Any] | Solution | Solutions | None = None,
+        warm_start: Solution | Solutions | None = None,
         initial_state: Numbers = None,
         final_state: Numbers = None,
         compile: bool = False,
         **options: Unpack[Options],
-    ) -> Solution:
+    ) -> Solution | Solutions:
         """Find the trajectory of least cost, by transcription and the interior-point method.
 
         Solving again on the same grid by the same scheme takes over all that was set up before.
@@ -114,10 +148,14 @@ class ControlProblem:
                 middle of its bounds.
             warm_start: a solution of a problem like this one, where to start with its multipliers; on another grid,
                 it is a guess.
-            initial_state: in place of the problem's; nan leaves an entry free.
+            initial_state: in place of the problem's; nan leaves an entry free. `(B, nx)` for a batch of B problems,
+                which are solved at once; so are those of a guess with arrays `(B, T', n)`.
             final_state: likewise.
             compile: compile derivatives as one graph (seconds, once; cached on disk).
             options: tolerance, max_iterations, max_seconds, progress, callback as in `minimize`.
+
+        Returns:
+            A `Solution`; of a batch, `Solutions`.
 
         Raises:
             TypeError, ValueError: for bad arguments.
@@ -131,9 +169,7 @@ class ControlProblem:
             for name, usual in (("initial_state", stated.initial), ("final_state", stated.final))
         ]
         first = next((one for one in (guess, warm_start, self.guess) if one is not None), None)
-        found = solver.solve(first, ends[0], ends[1], warm_start, options)
-        assert isinstance(found, Solution)
-        return found
+        return solver.solve(first, ends[0], ends[1], warm_start, options)
 
     def solver(
         self, nodes: int = 100, scheme: str | Scheme = "trapezoidal", *, grid: Numbers = None, compile: bool = False
