@@ -15,7 +15,9 @@ from banded.control import (
     Midpoint,
     RungeKutta,
     Scheme,
+    Simulation,
     Solution,
+    Solutions,
     Trapezoidal,
 )
 from banded.errors import (
@@ -87,8 +89,10 @@ __all__ = [
     "Results",
     "RungeKutta",
     "Scheme",
+    "Simulation",
     "SingularError",
     "Solution",
+    "Solutions",
     "Status",
     "Symmetric",
     "SymmetricBanded",

@@ -8,4 +8,6 @@ from banded.control.schemes import Midpoint as Midpoint
 from banded.control.schemes import RungeKutta as RungeKutta
 from banded.control.schemes import Scheme as Scheme
 from banded.control.schemes import Trapezoidal as Trapezoidal
+from banded.control.simulation import Simulation as Simulation
 from banded.control.solution import Solution as Solution
+from banded.control.solutions import Solutions as Solutions
