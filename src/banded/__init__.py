@@ -8,6 +8,7 @@ a `ControlProblem` is what a trajectory is found for;
 from importlib.metadata import version
 
 from banded.control import (
+    Controller,
     ControlProblem,
     Euler,
     HermiteSimpson,
@@ -65,6 +66,7 @@ __all__ = [
     "Bordered",
     "Conditions",
     "ControlProblem",
+    "Controller",
     "Euler",
     "FileFormatError",
     "HermiteSimpson",

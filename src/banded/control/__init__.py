@@ -1,5 +1,6 @@
 """Optimal control: from dynamics and a cost to a trajectory."""
 
+from banded.control.controller import Controller as Controller
 from banded.control.problem import ControlProblem as ControlProblem
 from banded.control.schemes import Euler as Euler
 from banded.control.schemes import HermiteSimpson as HermiteSimpson

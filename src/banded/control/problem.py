@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import torch
 from torch import Tensor
 
 from banded.checks import check_whole
+from banded.control.refinement import refined
 from banded.control.schemes import Scheme, scheme_of
 from banded.control.solution import Solution
 from banded.control.solutions import Solutions
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 Numbers = Any
 """What makes a vector: a number, a sequence of numbers, an array or a tensor."""
+KEPT = 16  # solvers
 One = float | Sequence[float] | None
 """What makes a vector for sure, and no batch of them."""
 
@@ -32,6 +35,8 @@ class Settings(Options, total=False):
     grid: Numbers
     guess: Mapping[str, Any] | Solution | Solutions | None
     warm_start: Solution | Solutions | None
+    accuracy: float | None
+    max_nodes: int
     compile: bool
 
 
@@ -129,6 +134,8 @@ class ControlProblem:
         warm_start: Solution | Solutions | None = None,
         initial_state: Numbers = None,
         final_state: Numbers = None,
+        accuracy: float | None = None,
+        max_nodes: int = 5000,
         compile: bool = False,
         **options: Unpack[Options],
     ) -> Solution | Solutions:
@@ -151,6 +158,9 @@ class ControlProblem:
             initial_state: in place of the problem's; nan leaves an entry free. `(B, nx)` for a batch of B problems,
                 which are solved at once; so are those of a guess with arrays `(B, T', n)`.
             final_state: likewise.
+            accuracy: of the states, relative: where the error of an interval is larger, the grid is made finer and the
+                problem solved again; None for the grid as it is.
+            max_nodes: T at most, then.
             compile: compile derivatives as one graph (seconds, once; cached on disk).
             options: tolerance, max_iterations, max_seconds, progress, callback as in `minimize`.
 
@@ -162,23 +172,40 @@ class ControlProblem:
             NonFiniteError: if a function is not finite at the guess.
         """
         stated = self.stated
-        solver = self.solver(nodes, scheme, grid=grid, compile=compile)
         given = {"initial_state": initial_state, "final_state": final_state}
         ends = [
             usual if given[name] is None else end(name, given[name], stated.states, stated.state_bounds)
             for name, usual in (("initial_state", stated.initial), ("final_state", stated.final))
         ]
         first = next((one for one in (guess, warm_start, self.guess) if one is not None), None)
-        return solver.solve(first, ends[0], ends[1], warm_start, options)
+        chosen, s = scheme_of(scheme), _grid(nodes, grid)
+        if accuracy is None:
+            return self._on(s, chosen, compile).solve(first, ends[0], ends[1], warm_start, options)
+        if not isinstance(accuracy, Real) or not accuracy > 0:
+            raise ValueError(f"accuracy: expected a positive number such as 1e-6, or None, got {accuracy!r}")
+
+        def solve(s: Tensor, earlier: Solution | None) -> Solution:
+            start, warm = (first, warm_start) if earlier is None else (earlier, None)
+            found = self._on(s, chosen, compile).solve(start, ends[0], ends[1], warm, options)
+            if not isinstance(found, Solution):
+                raise ValueError("accuracy: expected None with a batch, whose problems share a grid; refine each alone")
+            return found
+
+        return refined(solve, s, float(accuracy), chosen.order, check_whole("max_nodes", max_nodes))
 
     def solver(
         self, nodes: int = 100, scheme: str | Scheme = "trapezoidal", *, grid: Numbers = None, compile: bool = False
     ) -> Solver:
         """This problem on a grid, set up once."""
-        s = _grid(nodes, grid)
-        key = (scheme_of(scheme), s.numpy().tobytes(), compile)
+        return self._on(_grid(nodes, grid), scheme_of(scheme), compile)
+
+    def _on(self, s: Tensor, scheme: Scheme, compile: bool) -> Solver:
+        """The solver on a grid from 0 to 1: one of the last few, or a new one."""
+        key = (scheme, s.numpy().tobytes(), compile)
         if key not in self._solvers:
-            self._solvers[key] = Solver(self, s, scheme_of(scheme), compile)
+            while len(self._solvers) >= KEPT:
+                self._solvers.pop(next(iter(self._solvers)))
+            self._solvers[key] = Solver(self, s, scheme, compile)
         return self._solvers[key]
 
     @cached_property

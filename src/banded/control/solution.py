@@ -50,6 +50,7 @@ class Solution:
         curves: states and controls between the nodes.
         iterations, seconds: what it took.
         history: a `Record` for each iterate.
+        rounds: the grids on the way to an accuracy that was asked for.
         result: all that the optimiser says; None for a solution that was loaded.
         problem: what was solved; None for a solution that was loaded.
     """
@@ -72,6 +73,7 @@ class Solution:
     iterations: int
     seconds: float
     history: tuple[Record, ...] = field(default=(), repr=False)
+    rounds: tuple[Any, ...] = field(default=(), repr=False)
     result: Result | None = field(default=None, repr=False)
     problem: ControlProblem | None = field(default=None, repr=False)
 

@@ -30,6 +30,21 @@ from banded.problems.hanging import hanging as hanging
 from banded.problems.problem import Problem as Problem
 from banded.problems.problem import unknowns as unknowns
 from banded.problems.rosenbrock import rosenbrock as rosenbrock
+from banded.problems.trajectories import CONTROL_PROBLEMS as CONTROL_PROBLEMS
+from banded.problems.trajectories import acrobot as acrobot
+from banded.problems.trajectories import block_move as block_move
+from banded.problems.trajectories import brachistochrone as brachistochrone
+from banded.problems.trajectories import breakwell as breakwell
+from banded.problems.trajectories import bryson_denham as bryson_denham
+from banded.problems.trajectories import goddard as goddard
+from banded.problems.trajectories import hanging_chain as hanging_chain
+from banded.problems.trajectories import hypersensitive as hypersensitive
+from banded.problems.trajectories import least_time as least_time
+from banded.problems.trajectories import parking as parking
+from banded.problems.trajectories import quadrotor as quadrotor
+from banded.problems.trajectories import steering as steering
+from banded.problems.trajectories import swingup as swingup
+from banded.problems.trajectories import van_der_pol as van_der_pol
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
     "cartpole": cartpole,
