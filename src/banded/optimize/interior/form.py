@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,6 +38,18 @@ class Block:
     def size(self) -> int:
         """How many they are."""
         return self.end - self.first
+
+
+class Arrays(NamedTuple):
+    """A form on a CPU, for compiled loops.
+
+    Attributes:
+        bounds: lower, upper, has_lower, has_upper `(A, N)`, free `(A, n)`.
+        blocks: of each the first row, the end, the sign and the cost.
+    """
+
+    bounds: tuple[np.ndarray, ...]
+    blocks: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +142,14 @@ class Form:
         """`(A, N)`: 1 for unknowns with a lower bound alone, -1 for those with an upper bound alone, else 0."""
         low, high = self.has_lower & ~self.has_upper, self.has_upper & ~self.has_lower
         return low.to(self.lower) - high.to(self.lower)
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """Itself, without copies."""
+        bounds = (self.lower, self.upper, self.has_lower, self.has_upper, self.free)
+        first, end = (np.array([getattr(one, name) for one in self.blocks], np.int64) for name in ("first", "end"))
+        sign, cost = (np.array([getattr(one, name) for one in self.blocks], np.float64) for name in ("sign", "cost"))
+        return Arrays(tuple(one.contiguous().numpy() for one in bounds), (first, end, sign, cost))
 
     def costs(self) -> Tensor:
         """`(N - n,)`: the gradient of the objective in y."""
