@@ -92,6 +92,19 @@ def test_a_coarse_grid_is_told() -> None:
     assert "No bound or path constraint is active." in text
 
 
+def test_errors_in_few_intervals_ask_for_a_finer_grid_there() -> None:
+    problem = block(
+        dynamics=lambda x, u: u - x**3,
+        states=1,
+        initial_state=1,
+        final_state=1.5,
+        running_cost=lambda x, u: x[0] ** 2 + u[0] ** 2,
+        duration=20.0,
+    )
+    text = problem.solve(40).explain()
+    assert re.search(r"\d of 39 intervals hold 90% of it, the worst one from node \d+ .*solve\(accuracy=1e-6\)", text)
+
+
 def test_what_is_not_finite_is_named_with_state_and_node() -> None:
     problem = block(dynamics=lambda x, u: torch.stack([x[1], u[0] + (0.7 - x[0]).log()]))
     for scheme in SCHEMES:

@@ -28,7 +28,7 @@ FLAT = 1e-3  # what of a curve's size its axis spans at least
 MOST = 15  # panels; more states or controls than that share one
 ROUND: dict[str, Any] = {"marker": "o", "mew": 0, "solid_capstyle": "round"}
 LANES = 12  # active constraints that are drawn
-SCENE, PANEL, LANE, WIDTH = 2.8, 1.9, 0.26, 3.7  # inches
+SCENE, PANEL, LANE, WIDTH = 3.2, 1.9, 0.26, 3.7  # inches
 
 
 class Panel(NamedTuple):
