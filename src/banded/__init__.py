@@ -8,13 +8,16 @@ a `ControlProblem` is what a trajectory is found for;
 from importlib.metadata import version
 
 from banded.control import (
+    Controller,
     ControlProblem,
     Euler,
     HermiteSimpson,
     Midpoint,
     RungeKutta,
     Scheme,
+    Simulation,
     Solution,
+    Solutions,
     Trapezoidal,
 )
 from banded.errors import (
@@ -63,6 +66,7 @@ __all__ = [
     "Bordered",
     "Conditions",
     "ControlProblem",
+    "Controller",
     "Euler",
     "FileFormatError",
     "HermiteSimpson",
@@ -85,8 +89,10 @@ __all__ = [
     "Results",
     "RungeKutta",
     "Scheme",
+    "Simulation",
     "SingularError",
     "Solution",
+    "Solutions",
     "Status",
     "Symmetric",
     "SymmetricBanded",

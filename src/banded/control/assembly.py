@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from banded.control import scatter
 from banded.control.equations import Equations, Slots, Term
 from banded.control.stage import Looked, Stage
 from banded.matrix import Bordered, Symmetric, SymmetricBanded
@@ -73,6 +74,10 @@ class Assembly:
         self._right = torch.cat([_right(block.equations).to(like) for block in self._blocks])
         self._bandwidth = self._span()
         self._targets = [self._target(stage) for stage in self._stages]
+        self._weights = [stage.weights.to(like) for stage in self._stages]
+        columns = [weights.any(0).nonzero()[:, 0] for weights in self._weights]
+        self._counted = [(which, weights[:, which]) for which, weights in zip(columns, self._weights, strict=True)]
+        self._terms = [self._terms_of(number) for number in range(len(self._stages))]
 
     def _span(self) -> int:
         """The half-bandwidth of H + JᵀJ, the border aside."""
@@ -97,34 +102,32 @@ class Assembly:
         cell = torch.where(high < core, band, torch.where(low < core, edge, corner))
         return a, b, cell
 
-    def weights(self, multipliers: Tensor, factor: Tensor | None) -> list[Tensor]:
-        """Μ `(A, E, ny)` of each stage: what its outputs count in σ f + λ·r."""
-        found = []
-        for number, stage in enumerate(self._stages):
-            weights = stage.weights.to(multipliers)
-            mu = weights.expand(len(multipliers), -1, -1)
-            mu = torch.zeros_like(mu) if factor is None else factor[:, None, None] * mu
-            for block, term, _ in self._terms(number):
-                part = block.part(multipliers) * term.coefficients[:, None].to(multipliers)
-                mu[:, :, term.first : term.first + block.equations.size].index_add_(1, term.points, part)
-            found.append(mu)
-        return found
-
-    def _terms(self, number: int) -> list[tuple[Block, Term, Tensor]]:
-        """What outputs of a stage there are in rows, and the positions of their arguments."""
+    def _terms_of(self, number: int) -> list[tuple[Term, Block, Tensor, Tensor]]:
+        """The outputs of a stage in rows: with their coefficients, and with the positions of their arguments."""
         return [
-            (block, term, positions)
+            (term, block, term.coefficients.to(self._like), positions)
             for block in self._blocks
             for term, positions in zip(block.equations.terms, block.slots.positions, strict=True)
             if term.stage == number
         ]
 
+    def weights(self, multipliers: Tensor, factor: Tensor | None) -> list[Tensor]:
+        """Μ `(A, E, ny)` of each stage: what its outputs count in σ f + λ·r."""
+        found = []
+        for number, weights in enumerate(self._weights):
+            mu = weights.expand(len(multipliers), -1, -1)
+            mu = torch.zeros_like(mu) if factor is None else factor[:, None, None] * mu
+            for term, part, coefficients, _ in self._terms[number]:
+                scatter.add_weights(mu, term.points, coefficients, term.first, part.part(multipliers))
+            found.append(mu)
+        return found
+
     def value(self, outputs: Sequence[Tensor]) -> Tensor:
         """The objective `(A,)`."""
         total = outputs[0].new_zeros(len(outputs[0]))
-        for stage, y in zip(self._stages, outputs, strict=True):
-            weights = stage.weights.to(y)
-            total = total + torch.where(weights == 0, 0, weights * y).sum((1, 2))
+        for (columns, weights), y in zip(self._counted, outputs, strict=True):
+            if len(columns):
+                total = total + (weights * y[:, :, columns]).sum((1, 2))
         return total
 
     def linear(self, x: Tensor) -> Tensor:
@@ -133,12 +136,10 @@ class Assembly:
 
     def rows(self, x: Tensor, outputs: Sequence[Tensor]) -> Tensor:
         """R `(A, m)`."""
-        found = self.linear(x)
-        for block in self._blocks:
-            part = block.part(found)
-            for term in block.equations.terms:
-                y = outputs[term.stage][:, term.points, term.first : term.first + block.equations.size]
-                part += term.coefficients[:, None].to(x) * y
+        found = self._linear.with_values(self._linear.values.expand(len(x), -1, -1)) @ x - self._right
+        for terms, y in zip(self._terms, outputs, strict=True):
+            for term, block, coefficients, _ in terms:
+                scatter.add_outputs(block.part(found), term.points, coefficients, term.first, y)
         return found
 
     def derivatives(
@@ -151,13 +152,12 @@ class Assembly:
         cells = (self._bandwidth + 1) * self._core + self._border * self._n
         storage = x.new_zeros(len(x), cells)
         for number, (stage, one) in enumerate(zip(self._stages, looked, strict=True)):
-            gradient.index_add_(1, stage.places.flatten(), one.gradient.flatten(1))
-            a, b, cell = self._targets[number]
-            storage.index_add_(1, cell.flatten(), one.products[:, :, a, b].flatten(1))
-            for block, term, positions in self._terms(number):
-                size, first = block.equations.size, stage.arguments + term.first
-                of = one.products[:, term.points, :, first : first + size].transpose(2, 3)
-                block.part(values).index_add_(3, positions, of * term.coefficients[:, None, None].to(of))
+            first, second, cell = self._targets[number]
+            scatter.add_gradient(gradient, stage.places, one.gradient)
+            scatter.add_cells(storage, cell, (first, second), one.products)
+            for term, block, coefficients, positions in self._terms[number]:
+                at = stage.arguments + term.first
+                scatter.add_entries(block.part(values), term.points, coefficients, at, positions, one.products)
         return found, gradient, Rows(self.columns, values, self._n), self._stored(storage)
 
     def _stored(self, storage: Tensor) -> Symmetric:

@@ -70,6 +70,12 @@ class Equations:
         """How many rows all units have."""
         return self.count * self.size
 
+    def called(self, row: int) -> str:
+        """What a row of a unit is called."""
+        if self.rows[row].isdigit():
+            return f"{self.name} {self.rows[row]}" if self.size > 1 else self.name
+        return f"{self.name} of {self.rows[row]}"
+
 
 @dataclass(frozen=True, eq=False)
 class Slots:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from banded.control.curves import Curves
 from banded.control.setup import Setup, Trajectory
+from banded.control.solution import Solution
+from banded.control.solutions import Solutions
 from banded.control.stated import DTYPE, Stated, typical, vector
-
-if TYPE_CHECKING:
-    from banded.control.solution import Solution
 
 KEYS = ("x", "u", "duration", "parameters")
 
 
-def start(setup: Setup, guess: Mapping[str, Any] | Solution | None, initial: Tensor, final: Tensor) -> Trajectory:
+def start(
+    setup: Setup, guess: Mapping[str, Any] | Solution | Solutions | None, initial: Tensor, final: Tensor
+) -> Trajectory:
     """A trajectory to start from.
 
     What the guess does not say is a straight line of states between both ends, and controls and parameters next to
@@ -27,7 +30,8 @@ def start(setup: Setup, guess: Mapping[str, Any] | Solution | None, initial: Ten
     Args:
         setup: the problem on its grid.
         guess: `x` and `u`, each an array `(T', n)` whose rows are equally far apart, or a function of t; `duration`,
-            `parameters`; or a solution, on whatever grid. Leading dimensions of arrays are those of a batch.
+            `parameters`; or a solution, or one for each problem of a batch, on whatever grid. A leading dimension of
+            arrays, durations and parameters is that of a batch.
         initial: first states `(..., nx)`, nan where free.
         final: last ones.
 
@@ -36,7 +40,6 @@ def start(setup: Setup, guess: Mapping[str, Any] | Solution | None, initial: Ten
     """
     problem = setup.problem
     given = _given(guess)
-    batch = initial.shape[:-1]
     duration = _duration(problem, given.get("duration"))
     shared = _shared(problem, duration, given.get("parameters"))
     middle = (setup.grid[1:] + setup.grid[:-1]) / 2
@@ -45,18 +48,45 @@ def start(setup: Setup, guess: Mapping[str, Any] | Solution | None, initial: Ten
         names, default = (problem.states, _line) if name == "x" else (problem.controls, _still)
         if given.get(name) is None:
             return default(problem, s, initial, final)
-        t = problem.functions.start + duration * s
+        t = problem.functions.start + duration[..., None] * s
         return _sampled(name, given[name], s, t, names)
 
     x = sample("x", setup.grid)
     u = sample("u", setup.grid) if setup.scheme.at_nodes else x[..., :0]
     inside = (sample("x", middle), sample("u", middle)) if setup.scheme.between else (x[..., :0, :], u[..., :0, :])
+    batch = _batch(initial.shape[:-1], x.shape[:-2], u.shape[:-2], inside[1].shape[:-2], shared.shape[:-1])
     parts = (one.expand(*batch, *one.shape[-2:]) for one in (x, u, *inside))
     of_x, of_u, middle_x, middle_u = parts
     return Trajectory(of_x, of_u, middle_x, middle_u, shared.expand(*batch, -1))
 
 
-def _given(guess: Mapping[str, Any] | Solution | None) -> Mapping[str, Any]:
+def batched(*states: Tensor) -> list[Tensor]:
+    """States `(..., nx)` with the leading dimensions of all.
+
+    Raises:
+        ValueError: if these do not agree.
+    """
+    batch = _batch(*(one.shape[:-1] for one in states))
+    return [one.expand(*batch, -1) for one in states]
+
+
+def _batch(*shapes: torch.Size) -> tuple[int, ...]:
+    """The leading dimensions that all have: none, or one."""
+    try:
+        batch = np.broadcast_shapes(*shapes)
+    except ValueError as error:
+        sizes = sorted({math.prod(one) for one in shapes if one})
+        raise ValueError(
+            f"initial_state, final_state, guess: expected batches of one size, got {', '.join(map(str, sizes))}"
+        ) from error
+    if len(batch) > 1:
+        raise ValueError(
+            f"initial_state, final_state, guess: expected at most one dimension that counts problems, got {len(batch)}"
+        )
+    return batch
+
+
+def _given(guess: Mapping[str, Any] | Solution | Solutions | None) -> Mapping[str, Any]:
     if guess is None:
         return {}
     if isinstance(guess, Mapping):
@@ -64,10 +94,13 @@ def _given(guess: Mapping[str, Any] | Solution | None) -> Mapping[str, Any]:
         if unknown:
             raise ValueError(f"guess: expected {', '.join(KEYS)}, got {unknown[0]!r}")
         return guess
-    if not hasattr(guess, "curves"):
+    if not isinstance(guess, Solution | Solutions):
         raise TypeError(f"guess: expected a dictionary with x, u, ... or a Solution, got {type(guess).__name__}")
-    x, u = (_OfSolution(guess.curves, name) for name in ("x", "u"))
-    return {"x": x, "u": u, "duration": guess.duration, "parameters": guess.parameters}
+    rest = {"duration": guess.duration, "parameters": guess.parameters}
+    if isinstance(guess, Solutions):
+        curves = [one.curves for one in guess]
+        return {"x": _OfSolutions(curves, "x"), "u": _OfSolutions(curves, "u"), **rest}
+    return {"x": _OfSolution(guess.curves, "x"), "u": _OfSolution(guess.curves, "u"), **rest}
 
 
 class _OfSolution(NamedTuple):
@@ -82,22 +115,40 @@ class _OfSolution(NamedTuple):
         return found
 
 
-def _duration(problem: Stated, given: Any) -> float:
+class _OfSolutions(NamedTuple):
+    """Those of a batch."""
+
+    curves: Sequence[Curves]
+    name: str
+
+    def at(self, t: Tensor) -> Tensor:
+        """`(B, P, n)`, at times `(P,)` or `(B, P)`, likewise."""
+        times = t.expand(len(self.curves), -1)
+        return torch.stack([_OfSolution(one, self.name).at(row) for one, row in zip(self.curves, times, strict=True)])
+
+
+def _duration(problem: Stated, given: Any) -> Tensor:
+    """`()`, or `(B,)` for a batch."""
     low, high = problem.duration
     if not problem.is_free:
-        return low
-    if given is not None:
-        found = float(given)
-        if not low <= found <= high:
-            raise ValueError(f"guess['duration']: expected a number from {low} to {high}, got {found}")
-        return found
-    return (low + high) / 2 if high < torch.inf else max(1.0, 2 * low)
+        return torch.tensor(low, dtype=DTYPE)
+    if given is None:
+        return torch.tensor((low + high) / 2 if high < torch.inf else max(1.0, 2 * low), dtype=DTYPE)
+    found = torch.as_tensor(given, dtype=DTYPE).detach().cpu()
+    outside = found[~((found >= low) & (found <= high))]
+    if len(outside):
+        raise ValueError(f"guess['duration']: expected a number from {low} to {high}, got {float(outside[0])}")
+    return found
 
 
-def _shared(problem: Stated, duration: float, given: Any) -> Tensor:
+def _shared(problem: Stated, duration: Tensor, given: Any) -> Tensor:
+    """`(..., ns)`."""
     names = problem.parameters
     p = typical(problem.parameter_bounds) if given is None else vector("guess['parameters']", given, names)
-    return torch.cat([torch.tensor([duration], dtype=DTYPE), p]) if problem.is_free else p
+    if not problem.is_free:
+        return p
+    batch = _batch(duration.shape, p.shape[:-1])
+    return torch.cat([duration.expand(batch)[..., None], p.expand(*batch, -1)], -1)
 
 
 def _line(problem: Stated, s: Tensor, initial: Tensor, final: Tensor) -> Tensor:
@@ -116,12 +167,12 @@ def _sampled(name: str, given: Any, s: Tensor, t: Tensor, names: tuple[str, ...]
     """`(..., P, n)`: at s `(P,)`, of numbers at equal distances or a function of t."""
     if not len(s):
         return torch.zeros(0, len(names), dtype=DTYPE)
-    if isinstance(given, _OfSolution):
+    if isinstance(given, _OfSolution | _OfSolutions):
         return given.at(t)
     label = f"guess[{name!r}]"
     if callable(given):
-        rows = [_row(label, given, one, names) for one in t]
-        return torch.stack(rows)
+        rows = [_row(label, given, one, names) for one in t.flatten()]
+        return torch.stack(rows).view(*t.shape, -1)
     known = vector(label, given, names)
     if known.ndim == 1:
         return known.expand(len(s), -1)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Unpack
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import torch
 from torch import Tensor
 
 from banded.checks import check_whole
+from banded.control.refinement import refined
 from banded.control.schemes import Scheme, scheme_of
 from banded.control.solution import Solution
+from banded.control.solutions import Solutions
 from banded.control.solver import Options, Solver
 from banded.control.stated import DTYPE, Stated, end, stated
 
@@ -21,6 +24,20 @@ if TYPE_CHECKING:
 
 Numbers = Any
 """What makes a vector: a number, a sequence of numbers, an array or a tensor."""
+KEPT = 16  # solvers
+One = float | Sequence[float] | None
+"""What makes a vector for sure, and no batch of them."""
+
+
+class Settings(Options, total=False):
+    """What else `solve` takes."""
+
+    grid: Numbers
+    guess: Mapping[str, Any] | Solution | Solutions | None
+    warm_start: Solution | Solutions | None
+    accuracy: float | None
+    max_nodes: int
+    compile: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,19 +102,43 @@ class ControlProblem:
         """What it says, checked and as tensors."""
         return stated(self)
 
+    @overload
+    def solve(
+        self,
+        nodes: int = 100,
+        scheme: str | Scheme = "trapezoidal",
+        *,
+        initial_state: One = None,
+        final_state: One = None,
+        **settings: Unpack[Settings],
+    ) -> Solution: ...
+
+    @overload
+    def solve(
+        self,
+        nodes: int = 100,
+        scheme: str | Scheme = "trapezoidal",
+        *,
+        initial_state: Numbers = None,
+        final_state: Numbers = None,
+        **settings: Unpack[Settings],
+    ) -> Any: ...
+
     def solve(
         self,
         nodes: int = 100,
         scheme: str | Scheme = "trapezoidal",
         *,
         grid: Numbers = None,
-        guess: Mapping[str, Any] | Solution | None = None,
-        warm_start: Solution | None = None,
+        guess: Mapping[str, Any] | Solution | Solutions | None = None,
+        warm_start: Solution | Solutions | None = None,
         initial_state: Numbers = None,
         final_state: Numbers = None,
+        accuracy: float | None = None,
+        max_nodes: int = 5000,
         compile: bool = False,
         **options: Unpack[Options],
-    ) -> Solution:
+    ) -> Solution | Solutions:
         """Find the trajectory of least cost, by transcription and the interior-point method.
 
         Solving again on the same grid by the same scheme takes over all that was set up before.
@@ -114,35 +155,57 @@ class ControlProblem:
                 middle of its bounds.
             warm_start: a solution of a problem like this one, where to start with its multipliers; on another grid,
                 it is a guess.
-            initial_state: in place of the problem's; nan leaves an entry free.
+            initial_state: in place of the problem's; nan leaves an entry free. `(B, nx)` for a batch of B problems,
+                which are solved at once; so are those of a guess with arrays `(B, T', n)`.
             final_state: likewise.
+            accuracy: of the states, relative: where the error of an interval is larger, the grid is made finer and the
+                problem solved again; None for the grid as it is.
+            max_nodes: T at most, then.
             compile: compile derivatives as one graph (seconds, once; cached on disk).
             options: tolerance, max_iterations, max_seconds, progress, callback as in `minimize`.
+
+        Returns:
+            A `Solution`; of a batch, `Solutions`.
 
         Raises:
             TypeError, ValueError: for bad arguments.
             NonFiniteError: if a function is not finite at the guess.
         """
         stated = self.stated
-        solver = self.solver(nodes, scheme, grid=grid, compile=compile)
         given = {"initial_state": initial_state, "final_state": final_state}
         ends = [
             usual if given[name] is None else end(name, given[name], stated.states, stated.state_bounds)
             for name, usual in (("initial_state", stated.initial), ("final_state", stated.final))
         ]
         first = next((one for one in (guess, warm_start, self.guess) if one is not None), None)
-        found = solver.solve(first, ends[0], ends[1], warm_start, options)
-        assert isinstance(found, Solution)
-        return found
+        chosen, s = scheme_of(scheme), _grid(nodes, grid)
+        if accuracy is None:
+            return self._on(s, chosen, compile).solve(first, ends[0], ends[1], warm_start, options)
+        if not isinstance(accuracy, Real) or not accuracy > 0:
+            raise ValueError(f"accuracy: expected a positive number such as 1e-6, or None, got {accuracy!r}")
+
+        def solve(s: Tensor, earlier: Solution | None) -> Solution:
+            start, warm = (first, warm_start) if earlier is None else (earlier, None)
+            found = self._on(s, chosen, compile).solve(start, ends[0], ends[1], warm, options)
+            if not isinstance(found, Solution):
+                raise ValueError("accuracy: expected None with a batch, whose problems share a grid; refine each alone")
+            return found
+
+        return refined(solve, s, float(accuracy), chosen.order, check_whole("max_nodes", max_nodes))
 
     def solver(
         self, nodes: int = 100, scheme: str | Scheme = "trapezoidal", *, grid: Numbers = None, compile: bool = False
     ) -> Solver:
         """This problem on a grid, set up once."""
-        s = _grid(nodes, grid)
-        key = (scheme_of(scheme), s.numpy().tobytes(), compile)
+        return self._on(_grid(nodes, grid), scheme_of(scheme), compile)
+
+    def _on(self, s: Tensor, scheme: Scheme, compile: bool) -> Solver:
+        """The solver on a grid from 0 to 1: one of the last few, or a new one."""
+        key = (scheme, s.numpy().tobytes(), compile)
         if key not in self._solvers:
-            self._solvers[key] = Solver(self, s, scheme_of(scheme), compile)
+            while len(self._solvers) >= KEPT:
+                self._solvers.pop(next(iter(self._solvers)))
+            self._solvers[key] = Solver(self, s, scheme, compile)
         return self._solvers[key]
 
     @cached_property

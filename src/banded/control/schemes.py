@@ -134,7 +134,14 @@ def _rates(chain: Chain, functions: Functions, points: Points, weights: Tensor) 
     counted = torch.zeros(len(points.s), ny, dtype=torch.float64)
     if functions.costs:
         counted[:, functions.states] = weights
-    return Stage("dynamics", functions.rates, chain.places(points), points.s[:, None], ny, counted)
+    places, told = chain.places(points), _told(chain, functions)
+    return Stage("dynamics", functions.rates, places, points.s[:, None], ny, counted, told)
+
+
+def _told(chain: Chain, functions: Functions) -> tuple[str, ...]:
+    """Names of what a stage of the dynamics returns."""
+    path = [f"path_constraint, number {i}," for i in range(functions.path_size)]
+    return (*(f"dynamics of {name}" for name in chain.states), *["running_cost"] * functions.costs, *path)
 
 
 def _path(chain: Chain, functions: Functions, stage: int, first: int, times: Tensor) -> list[Equations]:
@@ -243,11 +250,11 @@ class HermiteSimpson(Scheme):
         hermite = (Term(0, here, 0, -h / 8), Term(0, there, 0, h / 8))
         rules = [
             _dynamics(chain, simpson),
-            Equations("middle state", functions.states, mean, hermite, chain.states, nodes.s[:-1]),
+            Equations("middle state", functions.states, mean, hermite, chain.states, middle.s),
         ]
         if self.controls == "linear" and functions.controls:
             mean = (Linear(middle.u, 1.0), Linear(nodes.u[:-1], -0.5), Linear(nodes.u[1:], -0.5))
-            rules.append(Equations("middle control", functions.controls, mean, (), chain.controls, nodes.s[:-1]))
+            rules.append(Equations("middle control", functions.controls, mean, (), chain.controls, middle.s))
         times = torch.cat([nodes.s, middle.s])
         rules += _path(chain, functions, 0, functions.states + functions.costs, times)
         return Discretisation([stage], rules)
@@ -277,7 +284,7 @@ class Midpoint(Scheme):
         mean = (Linear(middle.x, 1.0), Linear(x[:-1], -0.5), Linear(x[1:], -0.5))
         rules = [
             _dynamics(chain, [Term(0, _numbers(len(h)), 0, -h)]),
-            Equations("middle state", functions.states, mean, (), chain.states, chain.nodes.s[:-1]),
+            Equations("middle state", functions.states, mean, (), chain.states, middle.s),
             *_path(chain, functions, 0, functions.states + functions.costs, middle.s),
         ]
         return Discretisation([stage], rules)
@@ -317,7 +324,7 @@ class RungeKutta(Scheme):
         weights = torch.zeros(count, ny, dtype=torch.float64)
         weights[:, functions.states :] = 1
         function = functions.step if linear else functions.held_step
-        stages = [Stage("step", function, places, torch.stack([start.s, h], 1), ny, weights)]
+        stages = [Stage("step", function, places, torch.stack([start.s, h], 1), ny, weights, _told(chain, functions))]
         rules = [_dynamics(chain, [Term(0, _numbers(count), 0, -torch.ones_like(h))])]
         rules += [] if linear else _last_control(chain)
         if functions.path_size:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from banded.control.equations import Equations, Linear, Term
+from banded.control.labels import Clock, Names, Place, places_of
 from banded.control.schemes import Chain, Points, Scheme
 from banded.control.stage import Stage
 from banded.control.transcription import Transcription
-from banded.hessian.layout import Layout, layout
+from banded.hessian.layout import layout
 
 if TYPE_CHECKING:
     from banded.control.stated import Stated
@@ -35,21 +36,6 @@ class Trajectory:
     middle_x: Tensor
     middle_u: Tensor
     shared: Tensor
-
-
-@dataclass(frozen=True)
-class Names(Layout):
-    """The layout of the unknowns, with names for messages.
-
-    Attributes:
-        told: `(n,)` names.
-    """
-
-    told: tuple[str, ...] = field(default=(), repr=False)
-
-    def label(self, number: int) -> str:
-        """What an unknown is called."""
-        return self.told[number]
 
 
 class Setup:
@@ -136,8 +122,9 @@ class Setup:
         stages, equations = self.scheme.discretise(self.chain, self.problem.functions)
         self._add_ends(stages, equations)
         made = layout(vector, None, vector.ndim - 1)
-        names = Names(**vars(made), told=self._told())
-        return Transcription(stages, equations, names, vector, self.border, compile)
+        clock = Clock(self.grid, self.problem.functions.start, self.problem.functions.duration)
+        names = Names(**vars(made), told=self._told(), clock=clock)
+        return Transcription(stages, equations, names, vector, self.border, clock, compile)
 
     def _add_ends(self, stages: list[Stage], equations: list[Equations]) -> None:
         problem, functions, chain = self.problem, self.problem.functions, self.chain
@@ -165,20 +152,15 @@ class Setup:
             names = tuple(map(str, range(size)))
             equations.append(Equations("boundary constraint", size, (), (term,), names, chain.nodes.s[-1:]))
 
-    def _told(self) -> tuple[str, ...]:
+    def _told(self) -> tuple[Place, ...]:
         """A name for each unknown."""
-        told = ["copy"] * self.n
         chain = self.chain
-
-        def tell(places: Tensor, names: Sequence[str], where: str) -> None:
-            for node, row in enumerate(places.tolist()):
-                for number, name in zip(row, names, strict=False):
-                    told[number] = f"{name}{where.format(node)}"
-
-        tell(chain.nodes.x, chain.states, " at node {}")
-        tell(chain.nodes.u, chain.controls, " at node {}")
+        told: list[tuple[Tensor, Sequence[str], Tensor | None]] = [
+            (chain.nodes.x, chain.states, chain.nodes.s),
+            (chain.nodes.u, chain.controls, chain.nodes.s),
+            (chain.shared[None], self.problem.shared_names, None),
+        ]
         if chain.between is not None:
-            tell(chain.between.x, chain.states, " after node {}")
-            tell(chain.between.u, chain.controls, " after node {}")
-        tell(chain.shared[None], self.problem.shared_names, "")
-        return tuple(told)
+            told += [(chain.between.x, chain.states, chain.between.s)]
+            told += [(chain.between.u, chain.controls, chain.between.s)]
+        return places_of(self.n, told, "copy")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from banded.control.curves import Curves
-from banded.control.guess import start
+from banded.control.guess import batched, start
+from banded.control.labels import Names
 from banded.control.schemes import Known, Scheme
 from banded.control.setup import Setup, Trajectory
 from banded.control.solution import Solution
+from banded.control.solutions import Solutions, solutions
 from banded.control.transcription import Rules, Transcription
 from banded.optimize import Result, Results, minimize
 
@@ -59,33 +61,37 @@ class Solver:
         guess: Any,
         initial: Tensor,
         final: Tensor,
-        warm: Solution | Sequence[Solution] | None,
+        warm: Solution | Solutions | None,
         options: Options,
-    ) -> Solution | list[Solution]:
+    ) -> Solution | Solutions:
         """From a guess, between ends `(nx,)`, or `(B, nx)` for a batch."""
-        initial, final = initial.expand(*final.shape[:-1], -1), final.expand(*initial.shape[:-1], -1)
-        vector = self.setup.pack(start(self.setup, guess, initial, final))
+        first = start(self.setup, guess, *batched(initial, final))
+        initial, final = (one.expand(*first.x.shape[:-2], -1) for one in (initial, final))
+        vector = self.setup.pack(first)
         lower, upper = self.setup.bounds(initial, final)
         vector = vector.clamp(lower, upper)
         with torch.no_grad():
             plan = self.transcription(vector)
             plan.check(vector)
-            result = minimize(plan, vector, bounds=(lower, upper), warm_start=self._warmth(warm), **options)
+            result = minimize(plan, vector, bounds=(lower, upper), warm_start=self._warmth(warm, vector), **options)
         if isinstance(result, Results):
-            return [self._told(one, plan) for one in result]
-        return self._told(result, plan)
+            return solutions(self.setup, result, self._told)
+        return self._told(result)
 
-    def _warmth(self, warm: Solution | Sequence[Solution] | None) -> Any:
-        """The multipliers of a solution on the same grid, by the same scheme."""
-        if not isinstance(warm, Solution) or warm.result is None or warm.result.conditions is None:
+    def _warmth(self, warm: Solution | Solutions | None, vector: Tensor) -> Any:
+        """The multipliers of a solution on the same grid, by the same scheme; for a batch, of one or of as many."""
+        given = None if warm is None else warm.result
+        one = next(iter(given), None) if isinstance(given, Results) else given
+        if warm is None or one is None or one.conditions is None:
             return None
-        conditions = warm.result.conditions
-        fits = conditions.layout.n == self.setup.n and warm.scheme == self.setup.scheme.name
-        return warm.result if fits else None
+        if one.conditions.layout.n != self.setup.n or warm.scheme != self.setup.scheme.name:
+            return None
+        is_one = isinstance(given, Result)
+        return Results(vector, (one,) * len(vector), 0.0, {}) if is_one and vector.ndim > 1 else given
 
-    def _told(self, result: Result, plan: Transcription) -> Solution:
+    def _told(self, result: Result) -> Solution:
         made = _Told(self.setup, result, self.setup.unpack(result.x))
-        problem = self.setup.problem
+        result, problem = _timed(result, made.duration), self.setup.problem
         return Solution(
             t=made.t,
             x=made.trajectory.x,
@@ -108,6 +114,18 @@ class Solver:
             result=result,
             problem=self.problem,
         )
+
+
+def _timed(result: Result, duration: float) -> Result:
+    """The same with names that tell times, now that the duration is known."""
+    conditions = result.conditions
+    if conditions is None:
+        return result
+    assert isinstance(conditions.constraints, Rules)
+    assert isinstance(conditions.layout, Names)
+    clock = replace(conditions.constraints.clock, duration=duration)
+    constraints, where = conditions.constraints.timed(clock), replace(conditions.layout, clock=clock)
+    return replace(result, conditions=replace(conditions, constraints=constraints, layout=where))
 
 
 @dataclass(frozen=True, eq=False)

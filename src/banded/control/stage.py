@@ -44,6 +44,7 @@ class Stage:
         data: `(E, nd)`: what does not depend on unknowns there.
         outputs: ny.
         weights: `(E, ny)`: of the outputs in the objective.
+        told: `(ny,)`: names of the outputs, or none.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Stage:
     data: Tensor
     outputs: int
     weights: Tensor
+    told: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:

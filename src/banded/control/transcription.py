@@ -10,6 +10,7 @@ from torch import Tensor
 from banded.compiling import outside_graphs
 from banded.control.assembly import Assembly
 from banded.control.equations import Equations, slots
+from banded.control.labels import Clock
 from banded.control.stage import Differentiated, Looked, Stage
 from banded.errors import NonFiniteError
 from banded.hessian.lagrangian import ConstrainedPlan, Derivatives
@@ -21,19 +22,26 @@ class Rules:
 
     Args:
         equations: in any order.
+        clock: the times.
     """
 
-    def __init__(self, equations: Sequence[Equations]) -> None:
+    def __init__(self, equations: Sequence[Equations], clock: Clock) -> None:
+        self.clock = clock
         self.blocks = tuple(sorted(equations, key=lambda one: one.inequality))
         self.m = sum(one.total for one in self.blocks)
         self.equalities = sum(one.total for one in self.blocks if not one.inequality)
+
+    def timed(self, clock: Clock) -> Rules:
+        """The same with other times."""
+        return Rules(self.blocks, clock)
 
     def label(self, row: int) -> str:
         """The name of a row."""
         for block in self.blocks:
             if row < block.total:
                 unit, which = divmod(row, block.size)
-                return f"{block.name} of {block.rows[which]} at node {unit}"
+                where = self.clock.place(float(block.times[unit]), "from" if block.name == "dynamics" else "at")
+                return f"{block.called(which)} {where}"
             row -= block.total
         raise IndexError(row)
 
@@ -60,6 +68,7 @@ class Transcription(ConstrainedPlan):
         layout: of the unknowns, those of the border last.
         point: `(n,)` or `(A, n)`: where engines are tried.
         border: unknowns at the end that couple to everything.
+        clock: the times, for messages.
         compile: whether the stages' derivatives are to be compiled.
     """
 
@@ -70,10 +79,11 @@ class Transcription(ConstrainedPlan):
         layout: Layout,
         point: Tensor,
         border: int,
+        clock: Clock,
         compile: bool,
     ) -> None:
-        self.layout, self.constraints = layout, Rules(equations)
-        many = point.reshape(-1, self.n)
+        self.layout, self.constraints = layout, Rules(equations, clock)
+        self._clock, many = clock, point.reshape(-1, self.n)
         self._stages = tuple(Differentiated(stage, many, compile) for stage in stages)
         blocks = self.constraints.blocks
         self._assembly = Assembly(stages, blocks, [slots(one, stages) for one in blocks], self.n, border, point)
@@ -93,11 +103,13 @@ class Transcription(ConstrainedPlan):
             bad = (~stage.values(x.reshape(-1, self.n)).isfinite()).nonzero()
             if len(bad):
                 problem, point, output = bad[0].tolist()
-                where = f" of problem {problem}" if x.ndim > 1 else ""
+                one = stage.stage
+                name = one.told[output] if one.told else one.name
+                where = self._clock.place(float(one.data[point, 0]) if one.data.shape[1] else 1.0)
                 raise NonFiniteError(
-                    f"{stage.stage.name}: expected finite numbers at the guess, got some that are not at node "
-                    f"{point}{where}, output {output}; give a guess where the functions are defined, or bounds that "
-                    "keep out of where they are not"
+                    f"{name}: expected finite numbers at the guess, got some that are not {where}"
+                    f"{f', in problem {problem}' if x.ndim > 1 else ''}; give a guess where the functions are defined, "
+                    "or bounds that keep out of where they are not"
                 )
 
     @outside_graphs

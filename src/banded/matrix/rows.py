@@ -115,12 +115,7 @@ class Congruence:
         self._check()
 
     def _check(self) -> None:
-        place = torch.where(self.places < self._core, self.places, -1)
-        apart = (place[:, :, None] - place[:, None, :]).abs()
-        if self._periodic:
-            apart = torch.minimum(apart, self._core - apart)
-        inside = (place >= 0)[:, :, None] & (place >= 0)[:, None, :]
-        widest = int(torch.where(inside, apart, 0).max()) if apart.numel() else 0
+        widest = self._widest()
         if widest > self._bandwidth:
             raise BandwidthError(
                 f"expected rows of unknowns at most {self._bandwidth} apart, got one that spans {widest}",
@@ -128,6 +123,19 @@ class Congruence:
                 bandwidth=self._bandwidth,
                 needed=widest,
             )
+
+    def _widest(self) -> int:
+        """How far apart along the chain unknowns of one row are at most."""
+        inside = self.places < self._core
+        if not bool(inside.any()):
+            return 0
+        if not self._periodic:
+            first = torch.where(inside, self.places, self._core).amin(1)
+            last = torch.where(inside, self.places, -1).amax(1)
+            return int((last - first).clamp(min=0).max())
+        apart = (self.places[:, :, None] - self.places[:, None, :]).abs()
+        apart = torch.minimum(apart, self._core - apart)
+        return int(torch.where(inside[:, :, None] & inside[:, None, :], apart, 0).max())
 
     def __call__(self, values: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         """The matrix's tensors `(*batch, ...)`, for entries `(*batch, m, w)` and the diagonal of D `(*batch, m)`."""

@@ -91,7 +91,7 @@ class Conditions:
 
         Such have a multiplier that is larger than what is left of the way to them: of these two, one is next to zero.
         """
-        return self._largest(self._forces(), 0.0, count)
+        return self._largest(self.forces(), 0.0, count)
 
     def hardest(self, count: int = SHOWN) -> list[Named]:
         """Equalities with the largest multipliers: those that cost most."""
@@ -102,9 +102,10 @@ class Conditions:
 
     def count_active(self) -> int:
         """How many inequalities and bounds hold x back."""
-        return int((self._forces() > 0).sum())
+        return int((self.forces() > 0).sum())
 
-    def _forces(self) -> Tensor:
+    def forces(self) -> Tensor:
+        """`(m + 2 n,)`: the multipliers of inequalities and bounds that hold x back, zero for all others."""
         tight = (self.pressure > self.room) & (self.room.sum(0) > 0)
         rows = torch.where(self.multipliers > self.rows, self.multipliers, 0)
         rows[: self.constraints.equalities] = 0

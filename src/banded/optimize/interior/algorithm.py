@@ -258,9 +258,11 @@ class InteriorPoint:
             return False
         ray: Direction = yield self._ask(Step.CURVE, self._mu, tau)
         length, noise = ray.primal, 10 * self._settings.eps * abs(measure.phi)
+        here: Trial = yield self._ask(Step.TRY, 0.0, self._mu)
         for _ in range(HALVINGS):
             trial: Trial = yield self._ask(Step.LOOK, length, self._mu)
-            if trial.phi < measure.phi - noise and trial.theta <= max(measure.theta, self._filter.theta_min):
+            down = trial.lagrangian < here.lagrangian - noise  # φ alone falls, too, where constraints are violated
+            if down and trial.theta <= max(measure.theta, self._filter.theta_min):
                 yield from self._take(length, ray, 1)
                 return True
             length /= 2

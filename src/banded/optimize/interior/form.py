@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -128,6 +129,12 @@ class Form:
         """`(A, N)`: 1 for unknowns with a lower bound alone, -1 for those with an upper bound alone, else 0."""
         low, high = self.has_lower & ~self.has_upper, self.has_upper & ~self.has_lower
         return low.to(self.lower) - high.to(self.lower)
+
+    @cached_property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """Bounds, whether there is one, and `one_sided`: for compiled loops."""
+        tensors = self.lower, self.upper, self.has_lower, self.has_upper, self.one_sided
+        return tuple(one.contiguous().numpy() for one in tensors)
 
     def costs(self) -> Tensor:
         """`(N - n,)`: the gradient of the objective in y."""

@@ -85,10 +85,12 @@ class _Conditions:
         lower, upper = (one.double() for one in self._bounds)
         form = Form.of(lower, upper, plan.m, plan.constraints.equalities)
         ones = x.new_ones(len(x))
-        blank = Functions(plan, form, ones, x.new_ones(len(x), plan.m), None, None)
+        alike = x.new_ones(len(x), plan.m)
+        blank = Functions(plan, form, ones, alike, alike[..., None], None, None)
         v = torch.nn.functional.pad(x, (0, form.size - form.n))
-        H = blank.look(v, self._multipliers).H
-        functions = Functions(plan, form, ones, blank.scale, None, free_mask(H, form.free))
+        there = blank.look(v, self._multipliers)
+        entries = form.free.to(x)[:, there.J.columns]
+        functions = Functions(plan, form, ones, alike, entries, None, free_mask(there.H, form.free))
         here = functions.look(v, self._multipliers)
         v = torch.cat([x, here.rows[:, plan.constraints.equalities :]], 1)
         above, below = form.distances(v)
@@ -108,7 +110,7 @@ class _Conditions:
         margin = MARGIN * here.H.diagonal().abs().amax(1, keepdim=True)
         firm = here.H.add_diagonal(torch.where(form.free, -margin, 0))
         epsilon = torch.full_like(ones, EPSILON)
-        system = condensed(form, firm, here.J, S, 0 * ones, Congruence(here.J.columns, single(H)), epsilon)
+        system = condensed(form, firm, here.J, S, 0 * ones, Congruence(here.J.columns, single(here.H)), epsilon)
         return form, system, undecided
 
 

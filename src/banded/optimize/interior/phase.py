@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from banded.matrix.rows import Congruence
-from banded.optimize.interior.barrier import Proximal, barrier_slope, barrier_value, longest
+from banded.optimize.interior import arithmetic
+from banded.optimize.interior.barrier import Proximal, longest
 from banded.optimize.interior.evaluator import Evaluator
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.kkt import EPSILON, System, condensed
@@ -19,7 +20,6 @@ from banded.optimize.interior.point import Point
 from banded.optimize.interior.questions import Direction, Measure, Trial
 
 SMAX = 100.0  # mean of the multipliers from which errors are relative to it
-SPREAD = 1e10  # κ_Σ, by which z may differ from μ / distance
 LARGE = 1e3  # of least-squares multipliers, from which none are better
 POOR = 1e-8  # relative residual from which the system is condensed with another ε
 OTHERS, LIMITS = (1e-2, 1e2), (1e-14, 1e-6)  # times the last ε, and within which limits
@@ -93,38 +93,15 @@ class Phase:
 
     def measure(self, mu: Sequence[float]) -> Sequence[Measure]:
         """For the barrier parameters μ."""
-        here, form = self.here, self.form
-        barrier = self._column(mu)
-        above, below = form.distances(here.v)
-        gradient = self._gradient(barrier) - here.lower + here.upper
-        products = here.lower * above, here.upper * below
-        has = form.has_lower, form.has_upper
-        largest = [torch.where(one, product, 0).amax(1) for one, product in zip(has, products, strict=True)]
-        apart = [
-            torch.where(one, (product - barrier).abs(), 0).amax(1) for one, product in zip(has, products, strict=True)
-        ]
-        sums = (here.lower + here.upper).sum(1)
-        bounds = (has[0].sum(1) + has[1].sum(1)).to(sums)
-        norm = here.multipliers.abs().sum(1)
-        dual_scale = ((norm + sums) / (bounds + form.m).clamp(min=1)).clamp(min=SMAX) / SMAX
+        here = self.here
+        barrier = here.v.new_tensor(mu)
+        found = arithmetic.measured(self.form, here, self.proximal, barrier)
+        theta, dual, primal, largest, apart, norm, sums, bounds, gap = found.unbind(1)
+        dual_scale = ((norm + sums) / (bounds + self.form.m).clamp(min=1)).clamp(min=SMAX) / SMAX
         scale = (sums / bounds.clamp(min=1)).clamp(min=SMAX) / SMAX
-        violation = here.rows.abs()
-        answers = torch.stack(
-            [
-                violation.sum(1),
-                self._barrier_function(here.v, here.value, barrier),
-                gradient.abs().amax(1),
-                violation.amax(1) if form.m else sums * 0,
-                torch.maximum(*largest),
-                torch.maximum(*apart),
-                dual_scale,
-                scale,
-                self._unscaled(here.value),
-                (here.multipliers.abs() * violation).sum(1) + products[0].sum(1) + products[1].sum(1),
-                here.value.abs().clamp(min=1),
-            ],
-            1,
-        )
+        phi = here.value + arithmetic.barrier(self.form, here.v, self.proximal, barrier)
+        value, size = self._unscaled(here.value), here.value.abs().clamp(min=1)
+        answers = torch.stack([theta, phi, dual, primal, largest, apart, dual_scale, scale, value, gap, size], 1)
         return [Measure(*one) for one in answers.tolist()]
 
     def reset_multipliers(self) -> None:
@@ -147,18 +124,13 @@ class Phase:
         self, mu: Sequence[float], tau: Sequence[float], shift: Sequence[float], compliance: Sequence[float]
     ) -> Sequence[Direction | None]:
         """The step for μ, δ and δ_c; None where the system has not the inertia that it takes."""
-        here = self.here
-        barrier, delta = self._column(mu), self._column(shift)
-        above, below = self.form.distances(here.v)
-        S = here.lower / above + here.upper / below + delta
-        if self.proximal is not None:
-            S = S + self.proximal.curvature(here.v, barrier)
-        S[:, : self.form.n] = torch.where(self.form.free, S[:, : self.form.n], 1)
+        barrier = self._column(mu)
+        S = arithmetic.diagonal(self.form, self.here, self.proximal, barrier[:, 0], self._column(shift)[:, 0])
         soft = self._column(compliance)[:, 0]
-        a, b = -self._optimality(barrier), -here.rows
+        a, b = -self._optimality(barrier), -self.here.rows
         found = self._solved(S, soft, a, b)
         if found is None:
-            return [None] * len(here.v)
+            return [None] * len(a)
         (v, multipliers, residual), system = found
         self._systems = [(system, row) for row in range(len(v))]
         self._step = self._with_bounds(v, multipliers, barrier)
@@ -262,13 +234,8 @@ class Phase:
         """Move to the last trial, the multipliers of the bounds by another part of the step (§3.2, eq. 16)."""
         part, barrier = self._column(dual), self._column(mu)
         assert all(self._looked), "a point is looked at before it is taken"
-        above, below = self.form.distances(self._there.v)
         lower, upper = self.here.lower + part * self._step.lower, self.here.upper + part * self._step.upper
-        near = (barrier / above, barrier / below)
-        lower, upper = (
-            torch.where(has, torch.minimum(torch.maximum(z, one / SPREAD), one * SPREAD), 0)
-            for has, z, one in zip((self.form.has_lower, self.form.has_upper), (lower, upper), near, strict=True)
-        )
+        lower, upper = arithmetic.taken(self.form, self._there.v, lower, upper, barrier[:, 0])
         self.here = replace(self._there, lower=lower, upper=upper)
 
     def move_bounds(self, v: Tensor, mu: Sequence[float], tau: Sequence[float]) -> None:
@@ -300,10 +267,11 @@ class Phase:
         return self._trials(value, mu)
 
     def _trials(self, value: Tensor, mu: Sequence[float]) -> Sequence[Trial]:
-        phi = self._barrier_function(self._v, value, self._column(mu))
+        phi = value + arithmetic.barrier(self.form, self._v, self.proximal, value.new_tensor(mu))
         rows = self._rows.abs()
         largest = rows.amax(1) if self.form.m else 0 * value
-        parts = [rows.sum(1), phi, self._unscaled(value), largest]
+        lagrangian = phi + torch.linalg.vecdot(self.here.multipliers, self._rows)
+        parts = [rows.sum(1), phi, self._unscaled(value), largest, lagrangian]
         return [Trial(*one) for one in torch.stack(parts, 1).tolist()]
 
     def _unscaled(self, value: Tensor) -> Tensor:
@@ -311,56 +279,21 @@ class Phase:
         factor = self.evaluator.factor
         return value if factor is None else value / factor
 
-    def _gradient(self, mu: Tensor) -> Tensor:
-        """Of the Lagrangian, without the bounds: `(A, N)`."""
-        here = self.here
-        pulled = torch.cat([here.J.transposed_times(here.multipliers), self.form.transposed(here.multipliers)], 1)
-        gradient = here.slope + pulled
-        return gradient if self.proximal is None else gradient + self.proximal.slope(here.v, mu)
-
     def _optimality(self, mu: Tensor) -> Tensor:
         """∇φ + Jᵀλ."""
-        return self._gradient(mu) + barrier_slope(self.form, self.here.v, mu)
-
-    def _barrier_function(self, v: Tensor, value: Tensor, mu: Tensor) -> Tensor:
-        phi = value + barrier_value(self.form, v, mu)
-        return phi if self.proximal is None else phi + self.proximal.value(v, mu)
+        return arithmetic.optimality(self.form, self.here, self.proximal, mu[:, 0])
 
     def _with_bounds(self, v: Tensor, multipliers: Tensor, mu: Tensor) -> Move:
-        """A step of v and λ, and what it makes of z (eq. 12)."""
-        here, form = self.here, self.form
-        above, below = form.distances(here.v)
-        lower = torch.where(form.has_lower, (mu - here.lower * v) / above - here.lower, 0)
-        upper = torch.where(form.has_upper, (mu + here.upper * v) / below - here.upper, 0)
-        return Move(v, multipliers, lower, upper)
+        """A step of v and λ, and what it makes of z."""
+        return Move(v, multipliers, *arithmetic.moved(self.form, self.here, v, mu[:, 0]))
 
     def _described(
         self, step: Move, mu: Tensor, tau: Sequence[float], residual: Tensor, good: Tensor
     ) -> Sequence[Direction | None]:
-        here, form = self.here, self.form
-        slope = here.slope + barrier_slope(form, here.v, mu)
-        if self.proximal is not None:
-            slope = slope + self.proximal.slope(here.v, mu)
-        ones = slope.new_ones(len(slope))
-        primal = dual = ones
-        if form.is_bounded:
-            above, below = form.distances(here.v)
-            part = self._column(tau)[:, 0]
-            ways = torch.where(form.has_lower, step.v, 0), torch.where(form.has_upper, -step.v, 0)
-            primal = longest(torch.cat([above, below], 1), torch.cat(ways, 1), part)
-            dual = longest(torch.cat([here.lower, here.upper], 1), torch.cat(step[2:], 1), part)
-        size = step.v.abs()
-        answers = torch.stack(
-            [
-                torch.linalg.vecdot(slope, step.v),
-                primal,
-                dual,
-                (size / (1 + here.v.abs())).amax(1),
-                size.amax(1),
-                residual,
-            ],
-            1,
-        )
+        of_v, _, lower, upper = step
+        part = self._column(tau)[:, 0]
+        found = arithmetic.described(self.form, self.here, self.proximal, (of_v, lower, upper), mu[:, 0], part)
+        answers = torch.cat([found, residual[:, None]], 1)
         return [Direction(*one) if fine else None for one, fine in zip(answers.tolist(), good.tolist(), strict=True)]
 
     def _column(self, numbers: Sequence[float]) -> Tensor:

@@ -102,12 +102,14 @@ class Trial(NamedTuple):
         phi: the barrier function.
         value: the objective, in the user's units.
         primal: largest |c|, scaled.
+        lagrangian: φ + λ·c, with the multipliers of where the step begins.
     """
 
     theta: float
     phi: float
     value: float
     primal: float
+    lagrangian: float
 
 
 EVALUATED = (Step.TRY, Step.COMPARE, Step.LOOK, Step.MULTIPLIERS, Step.ENTER, Step.LEAVE, Step.CONCEDE)

@@ -37,6 +37,7 @@ class Functions:
         form: of the phase.
         factor: `(A,)`: of the objective, None in restoration, where it does not count.
         scale: `(A, m)`: of the rows.
+        entries: what entries of J are multiplied by, `(A, m, w)`, or `(A, m, 1)` where no unknowns are fixed.
         numbers: `(A,)`, of the problems; None for all.
         mask: 1 where H has entries of unknowns that are free, in its storage; None if all are.
     """
@@ -45,6 +46,7 @@ class Functions:
     form: Form
     factor: Tensor | None
     scale: Tensor
+    entries: Tensor
     numbers: Tensor | None
     mask: tuple[Tensor, ...] | None
 
@@ -52,10 +54,9 @@ class Functions:
         """Everything at v `(A, N)` and λ `(A, m)`."""
         form, n = self.form, self.form.n
         found = derivatives(self.plan, v[:, :n], self.scale * multipliers, self.factor, self.numbers)
-        values = found.J.values * self.scale[..., None]
+        values = found.J.values * self.entries
         gradient, H = found.gradient, found.H
         if self.mask is not None:
-            values = values * form.free.to(values)[:, found.J.columns]
             H = H.with_tensors(tuple(one * mask for one, mask in zip(H.tensors, self.mask, strict=True)))
         J = found.J.with_values(values)
         slope = gradient - J.transposed_times(multipliers)
@@ -73,6 +74,7 @@ class Functions:
             form=self.form.take(rows),
             factor=None if self.factor is None else self.factor[rows],
             scale=self.scale[rows],
+            entries=self.entries[rows],
             numbers=rows if self.numbers is None else self.numbers[rows],
             mask=None if self.mask is None else tuple(one[rows] for one in self.mask),
         )
@@ -142,9 +144,9 @@ class Interior:
         faint = torch.maximum(steepest, natural).clamp(FAINT, 1)
         bounded = (form.has_lower | form.has_upper).any(1)  # where μ is there to compare f with
         self.factor = _scaling(steepest) / torch.where(bounded, faint, 1)
-        entries = (found.J.values * form.free.to(x)[:, found.J.columns]).abs()
-        self.scale = _scaling(entries.amax(2)) if plan.m else x.new_ones(len(x), 0)
-        self._functions = Functions(plan, form, self.factor, self.scale, None, self._mask)
+        free = x.new_ones(len(x), plan.m, 1) if self._mask is None else form.free.to(x)[:, found.J.columns]
+        self.scale = _scaling((found.J.values * free).abs().amax(2)) if plan.m else x.new_ones(len(x), 0)
+        self._functions = Functions(plan, form, self.factor, self.scale, self.scale[..., None] * free, None, self._mask)
         slacks = (self.scale * found.rows)[:, plan.constraints.equalities :]
         congruence = Congruence(found.J.columns, single(found.H))
         if warm is None:

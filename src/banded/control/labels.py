@@ -1,0 +1,98 @@
+"""When and where unknowns and equations of a trajectory are, for messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from banded.hessian.layout import Layout
+
+ROUNDING = 1e-9  # of normalised time
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """What nodes and times there are.
+
+    Attributes:
+        grid: `(T,)`: the nodes in normalised time s, from 0 to 1.
+        start: time at the first node.
+        duration: T, or None where it is not known yet.
+    """
+
+    grid: Tensor
+    start: float
+    duration: float | None
+
+    def node(self, s: float) -> int:
+        """The last one that is not later."""
+        return max(int(torch.searchsorted(self.grid, s + ROUNDING, right=True)) - 1, 0)
+
+    def time(self, s: float) -> str:
+        """In words: t = 0.74."""
+        if self.duration is None:
+            return f"at {100 * s:.3g} % of the duration"
+        return f"t = {self.start + s * self.duration:.4g}"
+
+    def place(self, s: float, word: str = "at") -> str:
+        """In words: at node 37 (t = 0.74); where that is none, after it."""
+        node = self.node(s)
+        is_node = abs(float(self.grid[node]) - s) <= ROUNDING
+        return f"{word if is_node else 'after'} node {node} ({self.time(s)})"
+
+
+class Place(NamedTuple):
+    """Whose unknown it is, and when in normalised time; None where it is of all times."""
+
+    name: str
+    s: float | None = None
+
+
+@dataclass(frozen=True)
+class Names(Layout):
+    """The layout of the unknowns, with names for messages.
+
+    Attributes:
+        told: `(n,)`.
+        clock: the times.
+    """
+
+    told: tuple[Place, ...] = field(default=(), repr=False)
+    clock: Clock | None = field(default=None, repr=False)
+
+    def label(self, number: int, value: float | None = None) -> str:
+        """What an unknown is called, and what it is."""
+        name, s = self.told[number]
+        name += "" if value is None else f" = {rounded(value)}"
+        return name if s is None or self.clock is None else f"{name} {self.clock.place(s)}"
+
+    def of(self, name: str) -> list[int]:
+        """The unknowns of a name, in the order of time."""
+        found = [number for number, place in enumerate(self.told) if place.name == name]
+        return sorted(found, key=lambda number: self.told[number].s or 0.0)
+
+
+def places_of(n: int, of: Sequence[tuple[Tensor, Sequence[str], Tensor | None]], rest: str) -> tuple[Place, ...]:
+    """A place for each of n unknowns.
+
+    Args:
+        n: how many.
+        of: unknowns `(P, k)`, their k names, and s `(P,)`.
+        rest: the name of all others.
+    """
+    told = [Place(rest)] * n
+    for numbers, names, s in of:
+        times: Sequence[float | None] = [None] * len(numbers) if s is None else s.tolist()
+        for time, row in zip(times, numbers.tolist(), strict=True):
+            for number, name in zip(row, names, strict=False):
+                told[number] = Place(name, time)
+    return tuple(told)
+
+
+def rounded(number: float) -> str:
+    """As people read it."""
+    return "0" if abs(number) < 1e-12 else f"{number:.4g}"

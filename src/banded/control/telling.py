@@ -1,0 +1,161 @@
+"""Solutions in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from banded.control.activity import NOTHING, Active, Span, active, ends_that_pull, violated
+from banded.control.labels import rounded
+from banded.control.schemes import SCHEMES
+from banded.optimize import Status
+
+if TYPE_CHECKING:
+    from banded.control.solution import Solution
+
+SHOWN = 6  # of a kind
+COARSE = 1e-3  # an error that more nodes would make smaller
+MOST = 0.9  # of all errors
+DEFAULT = "Try another guess: a rough trajectory in solve(guess={'x': ..., 'u': ...}), or a solution on a coarse grid."
+ADVICE = {
+    Status.CONVERGED: "solution.simulate() tells where these controls really lead.",
+    Status.PRECISION: "It is as good as rounding allows. solution.simulate() tells where these controls really lead.",
+    Status.MAX_ITERATIONS: "Go on with solve(guess=solution, max_iterations=...). " + DEFAULT,
+    Status.MAX_SECONDS: "Go on with solve(guess=solution), with fewer nodes first, or compile=True.",
+    Status.INFEASIBLE: (
+        "Give it what it lacks: a longer or free duration, wider bounds, free entries (nan) in the last state. "
+        "Where it should be possible, more nodes or another guess may do."
+    ),
+    Status.NON_FINITE: "Keep states and controls out of where functions are not finite, by bounds or a guess.",
+    Status.LINE_SEARCH: "Look for kinks in dynamics and cost (abs, relu, clamp) and smooth them. " + DEFAULT,
+    Status.UNBOUNDED: "Bound the controls and states, or a free duration; look for a sign error in the cost.",
+    Status.STOPPED: "Go on with solve(guess=solution).",
+    Status.INTERRUPTED: "Go on with solve(guess=solution).",
+}
+
+
+def summary(solution: Solution) -> str:
+    """A few lines."""
+    title = "" if solution.problem is None else solution.problem.title
+    shared = [f"{name} {rounded(value)}" for name, value in _parameters(solution)]
+    name = solution.status.name.lower().replace("_", " ")
+    lines = [title] if title else []
+    lines.append(f"{name}: {', '.join([f'cost {solution.cost:.8g}', f'duration {solution.duration:.6g}', *shared])}")
+    lines.append(
+        f"{len(solution.t)} nodes, {solution.scheme}, {solution.iterations} iterations, {solution.seconds:.3g} s; "
+        + _quality(solution)
+    )
+    return "\n".join([*lines, *([] if solution.success else [solution.status.value])])
+
+
+def explanation(solution: Solution) -> str:
+    """All there is to say."""
+    result, constraints = solution.result, active(solution.result)
+    lines = [summary(solution)]
+    lines += [solution.status.value] if solution.success else []
+    if solution.status is Status.INFEASIBLE:
+        lines += _infeasible(solution, constraints)
+    else:
+        lines += [*_violations(solution), *_accuracy(solution)]
+        if result is not None:
+            lines += ["Active:", *_listed(constraints)] if constraints else ["No bound or path constraint is active."]
+        lines += _costates(solution)
+    return "\n".join([*lines, f"Next: {_advice(solution)}"])
+
+
+def _quality(solution: Solution) -> str:
+    """How far equations and bounds are from being met; the error where that is nothing."""
+    violation = None if solution.result is None else solution.result.violation
+    if violation is not None and violation > NOTHING:
+        return f"violation {violation:.1e}"
+    return f"error at most {solution.accuracy:.1e} {_worst(solution)}"
+
+
+def _parameters(solution: Solution) -> list[tuple[str, float]]:
+    return list(zip(solution.parameter_names, solution.parameters.tolist(), strict=True))
+
+
+def _place(solution: Solution, node: int, word: str) -> str:
+    return f"{word} node {node} (t = {float(solution.t[node]):.4g})"
+
+
+def _worst(solution: Solution) -> str:
+    return _place(solution, int(solution.error.argmax()), "from")
+
+
+def _accuracy(solution: Solution) -> Iterator[str]:
+    error = solution.error
+    yield (
+        f"Between the nodes, the states miss their dynamics by {solution.accuracy:.1e} of their size in the worst "
+        f"interval, {_worst(solution)}, by {float(error.median()):.1e} in the median one, by {float(error.sum()):.1e} "
+        "in all."
+    )
+
+
+def _violations(solution: Solution) -> Iterator[str]:
+    if solution.result is None or solution.result.conditions is None:
+        return
+    found = violated(solution.result.conditions)
+    if found:
+        yield "Violated: " + "; ".join(f"{name}, by {number:.3g}" for name, number in found[:SHOWN]) + "."
+    else:
+        yield "All equations, bounds and path constraints are met."
+
+
+def _infeasible(solution: Solution, constraints: Sequence[Active]) -> Iterator[str]:
+    yield from _violations(solution)
+    if constraints:
+        yield "What stands against it:"
+        yield from _listed(constraints)
+    if solution.result is not None and (ends := ends_that_pull(solution.result)):
+        yield f"Ends that are given, the hardest first: {', '.join(ends[:SHOWN])}."
+
+
+def _listed(constraints: Sequence[Active]) -> Iterator[str]:
+    for one in constraints:
+        when = ", ".join(map(_when, one.spans[:SHOWN])) + (", ..." if len(one.spans) > SHOWN else "")
+        yield f"  {one.name}{f': {when}' if when else ''}; multiplier up to {one.force:.3g}"
+
+
+def _when(span: Span) -> str:
+    if span.first == span.last:
+        return f"t = {rounded(span.first)} (node {span.nodes[0]})"
+    return f"t = {rounded(span.first)} to {rounded(span.last)} (nodes {span.nodes[0]} to {span.nodes[1]})"
+
+
+def _costates(solution: Solution) -> Iterator[str]:
+    """The state on which the cost depends most, beside its size."""
+    if not bool(solution.costates.isfinite().all()):
+        return
+    span = solution.x.amax(0) - solution.x.amin(0)
+    node, which = divmod(int((solution.costates.abs() * span).argmax()), len(solution.states))
+    costate = float(solution.costates[node, which])
+    if costate:
+        yield (
+            f"Hardest of the dynamics: {solution.states[which]}, {_place(solution, node, 'at')}, where the cost of the "
+            f"rest {'rises' if costate > 0 else 'falls'} by {abs(costate):.3g} with each unit of it."
+        )
+
+
+def _advice(solution: Solution) -> str:
+    usual = ADVICE.get(solution.status, DEFAULT)
+    if not solution.success or solution.accuracy <= COARSE:
+        return usual
+    order = SCHEMES[solution.scheme].order if solution.scheme in SCHEMES else 1
+    lines = [
+        f"The grid is coarse: twice the nodes make the error about {2**order} times smaller, but where controls jump."
+    ]
+    if order < 4:
+        lines.append("With scheme='hermite-simpson' it may be much smaller.")
+    if (few := _few(solution)) <= len(solution.error) / 5:
+        lines.append(
+            f"{few} of {len(solution.error)} intervals hold {MOST:.0%} of it, the worst one {_worst(solution)}: "
+            "a grid that is denser there pays, solve(grid=...)."
+        )
+    return " ".join([*lines, usual])
+
+
+def _few(solution: Solution) -> int:
+    """In how many intervals most of the error is."""
+    shares = solution.error.sort(descending=True).values.cumsum(0) / solution.error.sum()
+    return int((shares < MOST).sum()) + 1
