@@ -12,7 +12,7 @@ Vehicle Syst. Dyn. 52:653, whose coordinates these are; Lot & Biral 2014, IFAC P
 from __future__ import annotations
 
 from functools import partial
-from math import inf
+from math import cos, inf, sin
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from banded.control import ControlProblem
-from banded.problems.trajectories.scenery import body, box, push, setting
+from banded.problems.trajectories.scenery import push
 from banded.problems.trajectories.track import Track, read_track
 
 if TYPE_CHECKING:
@@ -93,15 +93,15 @@ def lap(track: Track, hold: float, top_speed: float, margin: float) -> ControlPr
 
 
 def _scene(track: Track, axes: Axes, t: float, x: Tensor, u: Tensor) -> None:
-    """The car with what its tyres do, and the track about it."""
-    here = torch.tensor([t], dtype=torch.float64)
-    near = (t + torch.linspace(-120, 120, 121, dtype=torch.float64)) % track.length
+    """The track, the car, and what its tyres do."""
+    s = torch.linspace(0, track.length, 400, dtype=torch.float64)
     for width in (track.left, -track.right):
-        axes.plot(*track.points(near, track.at(width, near)).T.tolist(), color="black", linewidth=1)
-    across, up = track.points(here, x[:1])[0].tolist()
-    setting(axes, (across - 60, across + 60), (up - 60, up + 60))
-    heading = float(track.at(track.heading, here)[0] + x[1])
-    body(axes, (across, up), heading, box(5, 2))
-    forward = torch.tensor([heading]).cos().item(), torch.tensor([heading]).sin().item()
+        axes.plot(*track.points(s, track.at(width, s)).T.tolist(), color="0.5", linewidth=0.6, zorder=0)
+    here = torch.tensor([t], dtype=torch.float64)
+    car = track.points(here, x[:1])[0].tolist()
+    axes.plot(*car, "o", color="C3", markersize=6)
+    heading, length = float(track.at(track.heading, here)[0] + x[1]), track.length / 400
     along, aside = u.tolist()
-    push(axes, (across, up), (along * forward[0] - aside * forward[1], along * forward[1] + aside * forward[0]))
+    ahead = length * cos(heading), length * sin(heading)
+    push(axes, (car[0], car[1]), (along * ahead[0] - aside * ahead[1], along * ahead[1] + aside * ahead[0]))
+    axes.set(aspect="equal")
