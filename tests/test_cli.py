@@ -26,6 +26,7 @@ taken = banded.Problem(loss, torch.zeros(8).double(), columns=lambda x: {"t": x,
 ragged = banded.Problem(loss, torch.zeros(8).double(), columns=lambda x: {"t": x, "y": x[1:]})
 filed = banded.Problem(loss, torch.zeros(8).double(), columns=lambda x: {"t": x, "file": x})
 bare = banded.Problem(loss, torch.zeros(8).double(), columns=lambda x: x)
+clumsy = banded.Problem(lambda x: (x + torch.zeros(3)).sum(), torch.zeros(8).double())
 hopeless = banded.Problem(lambda x: (x**3).sum(), -torch.ones(3, dtype=torch.float64))
 """
 
@@ -99,8 +100,14 @@ def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: py
             ["my_file.py:absent"],
             "expected an object named 'absent', found loss, problem, sized,",
         ),
-        (["my_file.py:number"], "expected a banded.Problem or a function that returns one, got int"),
-        (["my_file.py:loss"], "expected a banded.Problem or a function that returns one, got the function loss"),
+        (
+            ["my_file.py:number"],
+            "expected a banded.ControlProblem, a banded.Problem or a function that returns one, got int",
+        ),
+        (
+            ["my_file.py:loss"],
+            "expected a banded.ControlProblem, a banded.Problem or a function that returns one, got the function loss",
+        ),
         (["my_file.py:taken"], "columns: expected names that are text, and none of the outcome's, got x, value"),
         (["my_file.py:ragged"], "columns: expected vectors of equal length, got t (8,), y (7,)"),
         (["my_file.py:bare"], "columns: expected a function that returns a dictionary"),
@@ -108,7 +115,7 @@ def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: py
         (["invalid.py:problem"], "invalid.py, line 1: SyntaxError"),
         (
             ["my_file.py:fixed", "--nodes", "3"],
-            "--nodes: expected a function of `nodes` that makes the problem, not my",
+            "--nodes: expected a control problem or a function of `nodes` that makes the problem, not my",
         ),
         (["my_file.py:problem", "--nodes", "3"], "--nodes"),
         (["cartpole", "--nodes", "1"], "nodes: expected at least 2, got 1"),
@@ -117,6 +124,12 @@ def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: py
         (["chain", "--plot", "."], "expected a file to draw into, got a folder"),
         (["leaves.py:problem"], "leaves.py, line 2: SystemExit"),
         (["my_file.py:filed"], "columns: expected names that are text"),
+        (["my_file.py"], "expected FILE.py:OBJECT, such as my_file.py:problem, got 'my_file.py'"),
+        (["empty.py:problem"], "empty.py: expected an object named 'problem', found no problem and no function"),
+        (["null.py:problem"], "null.py"),
+        (["chain", "--scheme", "euler"], "--scheme: expected a control problem, not chain; leave it out"),
+        (["chain", "--animate", "a.gif"], "--animate: expected a control problem, not chain"),
+        (["my_file.py:clumsy"], "my_file.py, line 20: RuntimeError: The size of tensor a"),
     ],
 )
 def test_bad_input_is_a_line_and_an_exit_status(
@@ -125,6 +138,8 @@ def test_bad_input_is_a_line_and_an_exit_status(
     (folder / "broken.py").write_text("import banded\nnope\n")
     (folder / "leaves.py").write_text("import sys\nsys.exit(0)\n")
     (folder / "invalid.py").write_text("def\n")
+    (folder / "empty.py").write_text("")
+    (folder / "null.py").write_bytes(b"\0")
     assert main(["solve", *arguments, "--quiet"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("banded: ")

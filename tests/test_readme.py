@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from banded.problems import CONTROL_PROBLEMS
+
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
 
@@ -84,3 +86,15 @@ def test_the_page_of_constraints_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     assert float(scope["early"].multipliers.upper["spent"][-1]) > 0.01
     assert float(scope["early"].x["force"].square().sum() * scope["step"]) == pytest.approx(0.55, abs=1e-6)
     assert 2 < float(scope["fast"].x["duration"].detach()) < 3
+
+
+def test_the_page_of_problems_runs() -> None:
+    scope = run("docs/problems.md")
+    assert scope["solution"].cost == pytest.approx(58.896710, abs=1e-5)
+    assert scope["closer"].cost == pytest.approx(4 / (9 * 0.05), rel=1e-5)
+
+
+def test_the_page_of_problems_names_all_of_them() -> None:
+    page = (ROOT / "docs/problems.md").read_text(encoding="utf-8")
+    for name in CONTROL_PROBLEMS:
+        assert f"| `{name}(" in page

@@ -5,7 +5,8 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from rich.table import Table
 from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from banded import plot
+from banded.control import ControlProblem, Solution
 from banded.errors import BandedError, FileFormatError
 from banded.optimize import Multipliers, Result, Status
-from banded.problems import PROBLEMS, Problem, unknowns
+from banded.problems import CONTROL_PROBLEMS, PROBLEMS, Problem, unknowns
 
 SOLVED, NOT_SOLVED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+NODES, SCHEME = 101, "trapezoidal"  # of control problems
+SHORTEST, LONGEST = 4.0, 10.0  # seconds of an animation
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,16 +42,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("banded", description="Newton's method on banded Hessians of PyTorch functions.")
+    parser = argparse.ArgumentParser(
+        "banded", description="Newton's method on banded Hessians of PyTorch functions, and optimal control by it."
+    )
     parser.add_argument("--version", action="version", version=version("banded"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help="show the problems that come with banded")
     listing.set_defaults(run=_list)
     solve = commands.add_parser("solve", help="solve a problem, draw and save the solution")
-    solve.add_argument("name", help="a name from `banded list`, or FILE.py:OBJECT for a banded.Problem of yours")
     solve.add_argument(
-        "--nodes", type=int, metavar="N", help="size, for problems made by a function `def problem(nodes=...)`"
+        "name",
+        help="a name from `banded list`, or FILE.py:OBJECT for a banded.ControlProblem or a banded.Problem of yours",
     )
+    solve.add_argument(
+        "--nodes",
+        type=int,
+        metavar="N",
+        help=f"of a control problem, intervals plus one (default: {NODES}); size of a problem that a function "
+        "`def problem(nodes=...)` makes",
+    )
+    solve.add_argument(
+        "--scheme", metavar="NAME", help=f"of a control problem, such as hermite-simpson (default: {SCHEME})"
+    )
+    solve.add_argument("--animate", type=Path, metavar="FILE", help="animation of a control problem: .gif or .html")
     solve.add_argument("--plot", type=Path, metavar="FILE", help="picture to write (default: NAME.png)")
     solve.add_argument("--output", type=Path, metavar="FILE.npz", help="solution to write, for numpy.load")
     solve.add_argument("--quiet", action="store_true", help="print only the summary")
@@ -56,19 +73,67 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> int:
-    table = Table("name", "unknowns", "problem", box=None, pad_edge=False)
+    table = Table("name", "size", "problem", box=None, pad_edge=False)
+    for name, make_control in CONTROL_PROBLEMS.items():
+        control = make_control()
+        sizes = (len(control.stated.states), "state"), (len(control.stated.controls), "control")
+        table.add_row(name, ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in sizes), control.title)
+    table.add_section()
     for name, make in PROBLEMS.items():
         problem = make()
-        table.add_row(name, str(problem.start.numel()), problem.title)
+        table.add_row(name, f"{problem.start.numel()} unknowns", problem.title)
     Console().print(table)
     return SOLVED
 
 
 def _solve(options: argparse.Namespace) -> int:
-    name, problem = _find(options.name, options.nodes)
-    _check_names(problem)
     if options.output is not None and options.output.suffix != ".npz":
         raise ValueError(f"--output: expected a file name that ends in .npz, got {options.output}")
+    file = _split(options.name)[0]
+    with _blamed(file):
+        name, problem = _find(options.name, options.nodes)
+        if isinstance(problem, ControlProblem):
+            return _control(options, name, problem)
+        for option in ("scheme", "animate"):
+            if getattr(options, option) is not None:
+                raise ValueError(f"--{option}: expected a control problem, not {options.name}; leave it out")
+        return _minimise(options, name, problem)
+
+
+def _control(options: argparse.Namespace, name: str, problem: ControlProblem) -> int:
+    """Solve a control problem, save, draw and animate the trajectory."""
+    picture = None if options.plot is None else plot.check_path(options.plot)
+    if options.animate is not None:
+        _check_animation(options.animate, name, problem)
+    nodes = NODES if options.nodes is None else options.nodes
+    solution = problem.solve(nodes, options.scheme or SCHEME, progress=not options.quiet)
+    print(solution)
+    if options.output is not None:
+        solution.save(options.output)
+        print(f"solution: {options.output}")
+    _draw(solution.plot, picture, Path(f"{name}.png"))
+    if options.animate is not None:
+        _animate(solution, options.animate)
+    return _exit_status(solution.status)
+
+
+def _check_animation(path: Path, name: str, problem: ControlProblem) -> None:
+    """Found before the solve, not after."""
+    if path.suffix not in (".gif", ".html"):
+        raise ValueError(f"--animate: expected a file name that ends in .gif or .html, got {path}")
+    if problem.scene is None:
+        raise ValueError(f"--animate: expected a problem with a scene, which {name} has none of; leave it out")
+
+
+def _animate(solution: Solution, path: Path) -> None:
+    seconds = min(max(solution.duration, SHORTEST), LONGEST)
+    solution.animate(path, speed=solution.duration / seconds)
+    print(f"animation: {path}")
+
+
+def _minimise(options: argparse.Namespace, name: str, problem: Problem) -> int:
+    """Solve a problem, save and draw the minimum."""
+    _check_names(problem)
     picture = None if options.plot is None else plot.check_path(options.plot)
     if not options.quiet:
         print(problem.title or name)
@@ -77,17 +142,21 @@ def _solve(options: argparse.Namespace) -> int:
     if options.output is not None:
         save(problem, result, options.output)
         print(f"solution: {options.output}")
-    _draw(problem, result, picture, Path(f"{name}.png"))
-    if result.status is Status.INTERRUPTED:
+    _draw(lambda: plot.picture(problem, result), picture, Path(f"{name}.png"))
+    return _exit_status(result.status)
+
+
+def _exit_status(status: Status) -> int:
+    if status is Status.INTERRUPTED:
         return INTERRUPTED
-    return SOLVED if result.success else NOT_SOLVED
+    return SOLVED if status.success else NOT_SOLVED
 
 
-def _draw(problem: Problem, result: Result, wanted: Path | None, default: Path) -> None:
+def _draw(picture: Callable[[], Any], wanted: Path | None, default: Path) -> None:
     """A picture that was asked for must come; one by default may be missing, with the reason."""
     path = wanted or default
     try:
-        plot.save(plot.picture(problem, result), path)
+        plot.save(picture(), path)
     except ModuleNotFoundError as error:
         if wanted is not None:
             raise
@@ -140,33 +209,81 @@ def _check_names(problem: Problem) -> None:
         raise ValueError(f"columns: expected names that are text, and none of the outcome's, got {', '.join(bad)}")
 
 
-def _find(name: str, nodes: int | None) -> tuple[str, Problem]:
-    """The problem and a short name for its files."""
-    if name in PROBLEMS:
-        return name, _make(PROBLEMS[name], name, nodes)
+def _split(name: str) -> tuple[Path | None, str]:
+    """The file, where it is one, and the name of the object in it."""
     file, colon, attribute = name.rpartition(":")
-    if colon and file.endswith(".py"):
-        return attribute, _make(_load(Path(file), attribute), name, nodes)
-    known = ", ".join(PROBLEMS)
-    raise ValueError(f"expected one of {known}, or FILE.py:OBJECT, got {name!r}; `banded list` describes them")
+    return (Path(file), attribute) if colon and file.endswith(".py") else (None, name)
 
 
-def _make(source: object, name: str, nodes: int | None) -> Problem:
+def _find(name: str, nodes: int | None) -> tuple[str, Problem | ControlProblem]:
+    """The problem and a short name for its files."""
+    known: dict[str, Callable[..., Problem | ControlProblem]] = {**CONTROL_PROBLEMS, **PROBLEMS}
+    if name in known:
+        return name, _make(known[name], name, nodes)
+    file, attribute = _split(name)
+    if file is not None:
+        return attribute, _make(_load(file, attribute), name, nodes)
+    if name.endswith(".py"):
+        raise ValueError(f"expected FILE.py:OBJECT, such as {name}:problem, got {name!r}")
+    raise ValueError(
+        f"expected one of {', '.join(known)}, or FILE.py:OBJECT, got {name!r}; `banded list` describes them"
+    )
+
+
+def _make(source: object, name: str, nodes: int | None) -> Problem | ControlProblem:
     """A problem as it is, or made by a function that may take `nodes`."""
     parameters = inspect.signature(source).parameters.values() if callable(source) else ()
-    if nodes is not None and "nodes" not in [parameter.name for parameter in parameters]:
-        raise ValueError(f"--nodes: expected a function of `nodes` that makes the problem, not {name}; leave it out")
+    sized = "nodes" in [parameter.name for parameter in parameters]
     if callable(source) and all(p.name == "nodes" or p.default is not p.empty for p in parameters):
-        source = source() if nodes is None else source(nodes=nodes)
+        source = source(nodes=nodes) if sized and nodes is not None else source()
+    if isinstance(source, ControlProblem):
+        return source
     if not isinstance(source, Problem):
         raise FileFormatError(
-            f"{name}: expected a banded.Problem or a function that returns one, got {_describe(source)}"
+            f"{name}: expected a banded.ControlProblem, a banded.Problem or a function that returns one, got "
+            f"{_describe(source)}"
+        )
+    if nodes is not None and not sized:
+        raise ValueError(
+            f"--nodes: expected a control problem or a function of `nodes` that makes the problem, not {name}; leave "
+            "it out"
         )
     return source
 
 
 def _describe(source: object) -> str:
     return f"the function {source.__name__}" if inspect.isfunction(source) else type(source).__name__
+
+
+@contextmanager
+def _blamed(file: Path | None) -> Iterator[None]:
+    """Errors from a user's functions, as one that says where in the file.
+
+    Raises:
+        FileFormatError: in their place.
+    """
+    try:
+        yield
+    except (BandedError, OSError, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        lines = [] if file is None else _lines(error, file)
+        innermost = traceback.extract_tb(error.__traceback__)[-1]
+        # this library's own are advice already
+        if not lines or (isinstance(error, ValueError | TypeError) and innermost not in lines):
+            raise
+        raise FileFormatError(_told(lines[-1], error)) from error
+
+
+def _lines(error: BaseException, file: Path) -> list[traceback.FrameSummary]:
+    """Where an error passed through a file or what lies beside it."""
+    folder = file.resolve().parent
+    paths = [(line, Path(line.filename)) for line in traceback.extract_tb(error.__traceback__)]
+    return [line for line, path in paths if path.is_file() and path.resolve().is_relative_to(folder)]
+
+
+def _told(line: traceback.FrameSummary, error: BaseException) -> str:
+    return f"{line.filename}, line {line.lineno}: {type(error).__name__}: {error}"
 
 
 def _load(file: Path, attribute: str) -> object:
@@ -183,13 +300,20 @@ def _load(file: Path, attribute: str) -> object:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise FileFormatError(f"{file}, line {error.lineno}: SyntaxError: {error.msg}") from error
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise FileFormatError(f"{file}{line}: SyntaxError: {error.msg}") from error
     except (Exception, SystemExit) as error:
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        raise FileFormatError(f"{line.filename}, line {line.lineno}: {type(error).__name__}: {error}") from error
+        lines = _lines(error, file)
+        told = _told(lines[-1], error) if lines else f"{file}: {type(error).__name__}: {error}"
+        raise FileFormatError(told) from error
     if not hasattr(module, attribute):
-        own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-        found = [name for name, value in own.items() if isinstance(value, Problem) or inspect.isfunction(value)]
-        there = ", ".join(found) or "no problem and no function"
-        raise FileFormatError(f"{file}: expected an object named {attribute!r}, found {there}")
+        raise FileFormatError(f"{file}: expected an object named {attribute!r}, found {_found(module)}")
     return getattr(module, attribute)
+
+
+def _found(module: object) -> str:
+    """What of a module could be a problem."""
+    own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    kinds = Problem, ControlProblem
+    there = [name for name, value in own.items() if isinstance(value, kinds) or inspect.isfunction(value)]
+    return ", ".join(there) or "no problem and no function"

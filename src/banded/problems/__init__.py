@@ -42,6 +42,7 @@ from banded.problems.trajectories import hypersensitive as hypersensitive
 from banded.problems.trajectories import least_time as least_time
 from banded.problems.trajectories import parking as parking
 from banded.problems.trajectories import quadrotor as quadrotor
+from banded.problems.trajectories import raceline as raceline
 from banded.problems.trajectories import steering as steering
 from banded.problems.trajectories import swingup as swingup
 from banded.problems.trajectories import van_der_pol as van_der_pol

@@ -14,6 +14,7 @@ from banded.problems.trajectories.hypersensitive import hypersensitive as hypers
 from banded.problems.trajectories.least_time import least_time as least_time
 from banded.problems.trajectories.parking import parking as parking
 from banded.problems.trajectories.quadrotor import quadrotor as quadrotor
+from banded.problems.trajectories.raceline import raceline as raceline
 from banded.problems.trajectories.steering import steering as steering
 from banded.problems.trajectories.swingup import swingup as swingup
 from banded.problems.trajectories.van_der_pol import van_der_pol as van_der_pol

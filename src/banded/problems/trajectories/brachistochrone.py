@@ -41,7 +41,7 @@ def brachistochrone() -> ControlProblem:
         control_bounds=(0.01 * pi / 180, 179.9 * pi / 180),
         duration=(0.5, 10.0),
         guess=GUESS,
-        title="brachistochrone: a bead slides down in least time",
+        title="bead that slides down in least time",
         optimum=1.8016031225,
         scene=_scene,
     )
@@ -53,7 +53,7 @@ def _dynamics(x: Tensor, u: Tensor) -> Tensor:
 
 
 def _scene(axes: Axes, t: float, x: Tensor, u: Tensor) -> None:
-    setting(axes, (-1, 11), (4, 11))
+    setting(axes, (-1, 12.5), (4, 11))
     turns = [ANGLE * i / 100 for i in range(101)]
     wire = [(RADIUS * (a - sin(a)), START[1] - RADIUS * (1 - cos(a))) for a in turns]
     axes.plot(*zip(*wire, strict=True), color="0.7", linewidth=2, zorder=0)

@@ -8,6 +8,7 @@ states with it hold nowhere, and are left out.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ def bryson_denham(limit: float = 1 / 9) -> ControlProblem:
         state_bounds=([-inf, -inf], [limit, inf]),
         duration=1.0,
         guess={"x": [[0.0, 1.0], [0.0, -1.0]]},
-        title=f"Bryson and Denham's mass before a wall at {limit:.4g}",
+        title=f"mass turned before a wall at {limit:.4g}",
         optimum=_least(limit),
         scene=partial(_scene, limit),
     )
@@ -44,7 +45,7 @@ def bryson_denham(limit: float = 1 / 9) -> ControlProblem:
 
 def breakwell() -> ControlProblem:
     """The mass before a wall at 0.1."""
-    return bryson_denham(0.1)
+    return replace(bryson_denham(0.1), title="Breakwell's problem: a wall at 0.1")
 
 
 def _least(limit: float) -> float:

@@ -1,4 +1,4 @@
-"""A state that decays, rests, and grows again at the very end (Rao & Mease 2000, J. Guid. Control Dyn. 23:1); PSOPT.
+"""A state that decays, rests, and grows again at the very end (Rao & Mease 1999, Automatica 35:633); data of PSOPT.
 
 x' = -x³ + u, dimensionless, from 1.5 to 1 in the time T, with ∫ (x² + u²)/2 dt least and bounds of ±50 on both that
 hold nowhere. For T of 40 and more the middle is at rest, and the cost is that of both ends, 1.330807.

@@ -49,7 +49,7 @@ def _dynamics(x: Tensor, u: Tensor) -> Tensor:
 
 def _scene(axes: Axes, t: float, x: Tensor, u: Tensor) -> None:
     across, up, heading, _ = x.tolist()
-    setting(axes, (-4, 5), (-3, 4))
+    setting(axes, (-3, 6), (-4, 3.5))
     body(axes, (1, 0), 0, box(3, 1.4), facecolor="none", linestyle=":")
     c, s = cos(heading), sin(heading)
     body(axes, (across + c, up + s), heading, box(3, 1.4), alpha=0.5)

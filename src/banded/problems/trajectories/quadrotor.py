@@ -36,7 +36,7 @@ def quadrotor() -> ControlProblem:
         control_bounds=(0, 6),
         duration=1.5,
         guess={"u": [MASS * GRAVITY / 2, MASS * GRAVITY / 2]},
-        title="planar quadrotor flown with the least thrust",
+        title="quadrotor flown with the least thrust",
         optimum=21.08218,
         scene=_scene,
     )
