@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Real
 from typing import Any, Unpack
 
 from torch import Tensor
@@ -46,7 +47,7 @@ class Controller:
         **options: Unpack[Options],
     ) -> None:
         check_type("problem", problem, ControlProblem)
-        if step is not None and not 0 <= step < float("inf"):
+        if step is not None and (not isinstance(step, Real) or not 0 <= step < float("inf")):
             raise ValueError(f"step: expected a time from one call to the next, 0 or more, got {step!r}")
         self.problem = problem
         self.solution: Solution | None = None

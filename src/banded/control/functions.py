@@ -70,7 +70,13 @@ class NodeFunction:
         """
         known = {"t": t, "p": p}
         found = self.function(*leading, **{name: known[name] for name in self.asks})
-        return self._checked(found, leading[0])
+        values, like = self._checked(found, leading[0]), leading[0]
+        if values.is_floating_point() and values.dtype != like.dtype:
+            raise TypeError(
+                f"{self.name}: expected numbers of {like.dtype}, as x is, got {values.dtype}, which are too rough for "
+                "derivatives; make new tensors with dtype=x.dtype, and modules double with module.double()"
+            )
+        return values
 
     def _checked(self, found: Any, like: Tensor) -> Tensor:
         if isinstance(found, tuple | list):

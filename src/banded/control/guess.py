@@ -134,7 +134,10 @@ def _duration(problem: Stated, given: Any) -> Tensor:
         return torch.tensor(low, dtype=DTYPE)
     if given is None:
         return torch.tensor((low + high) / 2 if high < torch.inf else max(1.0, 2 * low), dtype=DTYPE)
-    found = torch.as_tensor(given, dtype=DTYPE).detach().cpu()
+    try:
+        found = torch.as_tensor(given, dtype=DTYPE).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"guess['duration']: expected a number from {low} to {high}, got {given!r}") from error
     outside = found[~((found >= low) & (found <= high))]
     if len(outside):
         raise ValueError(f"guess['duration']: expected a number from {low} to {high}, got {float(outside[0])}")
@@ -174,10 +177,10 @@ def _sampled(name: str, given: Any, s: Tensor, t: Tensor, names: tuple[str, ...]
         rows = [_row(label, given, one, names) for one in t.flatten()]
         return torch.stack(rows).view(*t.shape, -1)
     known = vector(label, given, names)
-    if known.ndim == 1:
-        return known.expand(len(s), -1)
     if not bool(known.isfinite().all()):
         raise ValueError(f"{label}: expected finite numbers, got some that are not")
+    if known.ndim == 1:
+        return known.expand(len(s), -1)
     if known.shape[-2] == 1:
         return known.expand(*known.shape[:-2], len(s), -1)
     place = s * (known.shape[-2] - 1)

@@ -173,6 +173,11 @@ class ControlProblem:
             NonFiniteError: if a function is not finite at the guess.
         """
         stated = self.stated
+        if not isinstance(warm_start, Solution | Solutions | None):
+            raise TypeError(
+                f"warm_start: expected a Solution of a problem like this one, got {type(warm_start).__name__}; "
+                "guess takes dictionaries"
+            )
         given = {"initial_state": initial_state, "final_state": final_state}
         ends = [
             usual if given[name] is None else end(name, given[name], stated.states, stated.state_bounds)
@@ -192,7 +197,7 @@ class ControlProblem:
                 raise ValueError("accuracy: expected None with a batch, whose problems share a grid; refine each alone")
             return found
 
-        return refined(solve, s, float(accuracy), chosen.order, check_whole("max_nodes", max_nodes))
+        return refined(solve, s, float(accuracy), chosen.defect, check_whole("max_nodes", max_nodes))
 
     def solver(
         self, nodes: int = 100, scheme: str | Scheme = "trapezoidal", *, grid: Numbers = None, compile: bool = False

@@ -32,37 +32,37 @@ class Round(NamedTuple):
 
 
 def refined(
-    solve: Callable[[Tensor, Solution | None], Solution], grid: Tensor, accuracy: float, order: int, most: int
+    solve: Callable[[Tensor, Solution | None], Solution], grid: Tensor, accuracy: float, defect: int, most: int
 ) -> Solution:
     """Solve, divide the intervals whose error is too large, and solve again, until none is.
 
-    An interval's error falls as h^(order + 1), where the solution is smooth; where it is not, it takes more rounds.
+    An interval's error falls as h^defect, where the solution is smooth; where it is not, it takes more rounds.
 
     Args:
         solve: on a grid `(T,)` from 0 to 1, from an earlier solution.
         grid: the first one.
         accuracy: of each interval, relative.
-        order: of the scheme.
+        defect: of the scheme.
         most: nodes at most.
 
     Returns:
         The last solution, with all rounds; its accuracy may fall short where the nodes were too few.
     """
     found, rounds = solve(grid, None), []
-    for _ in range(ROUNDS):
+    while True:
         rounds.append(Round(len(grid), found.accuracy, found.iterations))
-        if not found.success or found.accuracy <= accuracy or len(grid) >= most:
+        if not found.success or found.accuracy <= accuracy or len(grid) >= most or len(rounds) == ROUNDS:
             break
-        finer = _divided(grid, found.error, accuracy, order, most)
+        finer = _divided(grid, found.error, accuracy, defect, most)
         if len(finer) == len(grid):
             break
         grid, found = finer, solve(finer, found)
     return replace(found, rounds=tuple(rounds))
 
 
-def _divided(grid: Tensor, error: Tensor, accuracy: float, order: int, most: int) -> Tensor:
+def _divided(grid: Tensor, error: Tensor, accuracy: float, defect: int, most: int) -> Tensor:
     """The grid with more nodes in intervals of large error; of the largest ones only, where nodes are few."""
-    parts = (error / (AIM * accuracy)).clamp(min=1).pow(1 / (order + 1)).ceil().clamp(max=MOST)
+    parts = (error / (AIM * accuracy)).clamp(min=1).pow(1 / defect).ceil().clamp(max=MOST)
     parts = torch.where((error > accuracy) & (grid.diff() > LEAST), parts.clamp(min=2), 1).long()
     room = most - len(grid)
     order_of = error.argsort(descending=True)

@@ -89,6 +89,7 @@ class Scheme:
     Attributes:
         name: as users write it.
         order: of the error of a smooth solution's states and cost in the length of the intervals.
+        defect: of the error of an interval, as `Curves.errors` tells it, in its length.
         between: whether there are points between nodes.
         at_nodes: whether controls are at nodes.
         is_explicit: whether a step is a function of the node where it begins.
@@ -96,6 +97,7 @@ class Scheme:
 
     name: ClassVar[str]
     order: ClassVar[int]
+    defect: ClassVar[int]
     between: ClassVar[bool] = False
     at_nodes: ClassVar[bool] = True
     is_explicit: ClassVar[bool] = False
@@ -140,7 +142,7 @@ def _rates(chain: Chain, functions: Functions, points: Points, weights: Tensor) 
 
 def _told(chain: Chain, functions: Functions) -> tuple[str, ...]:
     """Names of what a stage of the dynamics returns."""
-    path = [f"path_constraint, number {i}," for i in range(functions.path_size)]
+    path = [f"path_constraint, number {i}" for i in range(functions.path_size)]
     return (*(f"dynamics of {name}" for name in chain.states), *["running_cost"] * functions.costs, *path)
 
 
@@ -178,7 +180,7 @@ def _parabola(at_nodes: Tensor, between: Tensor) -> Tensor:
 class Euler(Scheme):
     """Next x = x + h F(x, u); controls are constant from node to node."""
 
-    name, order, is_explicit = "euler", 1, True
+    name, order, defect, is_explicit = "euler", 1, 2, True
     is_held = True
 
     def discretise(self, chain: Chain, functions: Functions) -> Discretisation:
@@ -197,7 +199,7 @@ class Euler(Scheme):
 class Trapezoidal(Scheme):
     """Next x = x + h/2 (F + next F); controls are linear from node to node, states quadratic."""
 
-    name, order = "trapezoidal", 2
+    name, order, defect = "trapezoidal", 2, 3
 
     def discretise(self, chain: Chain, functions: Functions) -> Discretisation:
         """As `Scheme` has it."""
@@ -231,7 +233,7 @@ class HermiteSimpson(Scheme):
     """
 
     controls: str = "free"
-    name, order, between = "hermite-simpson", 4, True
+    name, order, defect, between = "hermite-simpson", 4, 4, True
 
     def __post_init__(self) -> None:
         if self.controls not in ("free", "linear"):
@@ -273,7 +275,7 @@ class HermiteSimpson(Scheme):
 class Midpoint(Scheme):
     """Next x = x + h F(middle x, u) with middle x = (x + next x)/2, implicit and symplectic; controls are constant."""
 
-    name, order, between, at_nodes = "midpoint", 2, True, False
+    name, order, defect, between, at_nodes = "midpoint", 2, 2, True, False
     is_held = True
 
     def discretise(self, chain: Chain, functions: Functions) -> Discretisation:
@@ -303,7 +305,7 @@ class RungeKutta(Scheme):
     """
 
     controls: str = "linear"
-    name, order, is_explicit = "rk4", 4, True
+    name, order, defect, is_explicit = "rk4", 4, 4, True
 
     def __post_init__(self) -> None:
         if self.controls not in ("linear", "constant"):
@@ -324,7 +326,8 @@ class RungeKutta(Scheme):
         weights = torch.zeros(count, ny, dtype=torch.float64)
         weights[:, functions.states :] = 1
         function = functions.step if linear else functions.held_step
-        stages = [Stage("step", function, places, torch.stack([start.s, h], 1), ny, weights, _told(chain, functions))]
+        name = "step" if linear else "held step"
+        stages = [Stage(name, function, places, torch.stack([start.s, h], 1), ny, weights, _told(chain, functions))]
         rules = [_dynamics(chain, [Term(0, _numbers(count), 0, -torch.ones_like(h))])]
         rules += [] if linear else _last_control(chain)
         if functions.path_size:
@@ -336,6 +339,7 @@ class RungeKutta(Scheme):
                 nodes.s[:, None],
                 functions.path_size,
                 none,
+                _told(chain, functions)[ny:],
             )
             stages.append(path)
             rules += _path(chain, functions, 1, 0, nodes.s)

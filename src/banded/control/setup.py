@@ -132,7 +132,7 @@ class Setup:
         one = torch.ones(1, dtype=torch.float64)
         if functions.final is not None:
             places = torch.cat([last, shared])[None]
-            stages.append(Stage("final cost", functions.final_cost, places, none, 1, one[:, None]))
+            stages.append(Stage("final cost", functions.final_cost, places, none, 1, one[:, None], ("final_cost",)))
         if not self.copies:
             return
         copy = torch.arange(self.n - self.copies, self.n)
@@ -147,7 +147,8 @@ class Setup:
             places = torch.cat([copy, last, shared])[None]
             size = functions.boundary_size
             weights = torch.zeros(1, size, dtype=torch.float64)
-            stages.append(Stage("boundary constraint", functions.ends, places, none, size, weights))
+            told = tuple(f"boundary_constraint, number {i}" for i in range(size))
+            stages.append(Stage("boundary constraint", functions.ends, places, none, size, weights, told))
             term = Term(len(stages) - 1, torch.zeros(1, dtype=torch.long), 0, one)
             names = tuple(map(str, range(size)))
             equations.append(Equations("boundary constraint", size, (), (term,), names, chain.nodes.s[-1:]))

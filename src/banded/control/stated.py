@@ -200,8 +200,7 @@ def _duration(given: Any) -> tuple[float, float]:
 def _periodic(given: bool | Sequence[str], states: Sequence[str]) -> tuple[int, ...]:
     if isinstance(given, bool):
         return tuple(range(len(states))) if given else ()
-    missing = [one for one in given if one not in states]
-    if isinstance(given, str) or missing:
+    if not isinstance(given, Sequence) or isinstance(given, str) or any(one not in states for one in given):
         raise ValueError(f"periodic: expected True, or names among {', '.join(states)}, got {given!r}")
     return tuple(states.index(one) for one in given)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from banded.control.activity import NOTHING, Active, Span, active, ends_that_pull, violated
 from banded.control.labels import rounded
-from banded.control.schemes import SCHEMES
+from banded.control.schemes import SCHEMES, Euler
 from banded.optimize import Status
 
 if TYPE_CHECKING:
@@ -141,11 +141,12 @@ def _advice(solution: Solution) -> str:
     usual = ADVICE.get(solution.status, DEFAULT)
     if not solution.success or solution.accuracy <= COARSE:
         return usual
-    order = SCHEMES[solution.scheme].order if solution.scheme in SCHEMES else 1
+    scheme = SCHEMES.get(solution.scheme, Euler())
     lines = [
-        f"The grid is coarse: twice the nodes make the error about {2**order} times smaller, save where controls jump."
+        f"The grid is coarse: twice the nodes make the error about {2**scheme.defect} times smaller, save where "
+        "controls jump."
     ]
-    if order < 4:
+    if scheme.order < 4:
         lines.append("With scheme='hermite-simpson' it may be much smaller.")
     if (few := _few(solution)) <= len(solution.error) / 5:
         lines.append(

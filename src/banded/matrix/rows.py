@@ -95,7 +95,7 @@ class Congruence:
     Attributes:
         places: `(m, w)`: the columns along the chain.
         order, place: `(n,)`: the unknown at each place, and the place of each; None where both agree.
-        is_one_band: whether all is in one band.
+        is_one_band: whether all is in one band, and in its border if there is one.
 
     Raises:
         BandwidthError: if it has not.
@@ -109,7 +109,7 @@ class Congruence:
         if isinstance(like, Reordered):
             self.order, self.place = like.order, like.place
         self.places = (columns if self.place is None else self.place[columns]).contiguous()
-        self.is_one_band = isinstance(inner, SymmetricBanded)
+        self.is_one_band = isinstance(core, SymmetricBanded)
         self._periodic = isinstance(core, Periodic)
         self._shapes = [one.shape for one in like.tensors]
         self._core, self._bandwidth = core.n, core.bandwidth

@@ -91,7 +91,7 @@ def softened(form: Form, H: Symmetric, J: Rows, S: Tensor, compliance: Tensor, e
 
 
 class BandSystem:
-    """That whose matrix is one band, in compiled loops.
+    """That whose matrix is one band, perhaps with a border, in compiled loops.
 
     Args:
         form, H, J, S, compliance, congruence, epsilon: as in `condensed`.
@@ -107,13 +107,17 @@ class BandSystem:
 
         self._n, self._order, self._place = form.n, congruence.order, congruence.place
         self._blocks = form.block_arrays
-        self._H = H.band.mT.contiguous().numpy()  # column after column, as it was read
+        band, edge, corner = _parts(H)
+        self._H = band.mT.contiguous().numpy()  # column after column, as it was read
+        self._edge = edge.contiguous().numpy(), corner.contiguous().numpy()
         self._S = self._along(S)
         self._rows = congruence.places.numpy(), congruence.lengths, J.values.contiguous().numpy()
         self._compliance = compliance.numpy()
-        self.C, self._L, info = np.empty((len(S), form.m)), np.empty_like(self._H), np.empty(len(S), np.int64)
+        self.C, info = np.empty((len(S), form.m)), np.empty(len(S), np.int64)
+        self._factors = np.empty_like(self._H), np.empty(edge.mT.shape), np.empty(corner.shape)
         softness = self._compliance, epsilon.numpy(), self._blocks
-        kkt_kernels.condense(self._H, self._S, *self._rows, *softness, self.C, self._L, info)
+        made = self.C, *self._factors, np.empty(form.n), info
+        kkt_kernels.condense(self._H, self._edge, self._S, *self._rows, *softness, *made)
         self.good = torch.from_numpy(info == 0)
 
     def solve(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,7 +129,7 @@ class BandSystem:
         error = np.empty(len(first))
         limits = REFINEMENTS, ENOUGH, WORTH, CONDITION
         kkt_kernels.solve(
-            self._L, self._H, self._S, *self._rows, self.C, self._compliance, self._blocks, limits,
+            *self._factors, self._H, self._edge, self._S, *self._rows, self.C, self._compliance, self._blocks, limits,
             first, b.contiguous().numpy(), v, multipliers, error,
         )  # fmt: skip
         found = torch.from_numpy(v)
@@ -138,7 +142,10 @@ class BandSystem:
         if len(rows) == len(self.good):
             return self
         other, index = copy.copy(self), rows.numpy()
-        other._H, other._S, other._L = self._H[index], self._S[index], self._L[index]
+        other._H, other._S = self._H[index], self._S[index]
+        other._edge = self._edge[0][index], self._edge[1][index]
+        L, Y, G = self._factors
+        other._factors = L[index], Y[index], G[index]
         other._rows, other.C = (*self._rows[:2], self._rows[2][index]), self.C[index]
         other._compliance, other.good = self._compliance[index], self.good[rows]
         return other
@@ -151,9 +158,18 @@ class BandSystem:
         return array
 
 
+def _parts(H: Symmetric) -> tuple[Tensor, Tensor, Tensor]:
+    """The band `(A, k + 1, c)`, the border `(A, p, c)` and the corner `(A, p, p)`; p = 0 where there is none."""
+    tensors = H.tensors
+    if len(tensors) == 3:
+        return tensors[0], tensors[1], tensors[2]
+    band = tensors[0]
+    return band, band.new_zeros(len(band), 0, band.shape[-1]), band.new_zeros(len(band), 0, 0)
+
+
 @dataclass(eq=False)
 class GeneralSystem:
-    """That with a border or on a loop, and that on an accelerator.
+    """That on a loop, and that on an accelerator.
 
     Attributes:
         form, H, J, S, congruence: as in `condensed`.

@@ -1,11 +1,12 @@
 """Compiled loops of the condensed system, where its matrix is one band: assemble, factor, solve and refine.
 
-Of one problem: H `(n, k + 1)`, a lower band, column after column; S `(N,)`, added to its diagonal, and that of the
-unknowns y after it; rows with `values` `(m, w)` at `places` `(m, w)`, of which the first `lengths[i]` count;
-C `(m,)`. y stands in the rows from `first[q]` to `end[q]` with the coefficient `sign[q]`, block after block. All
-vectors have x in the order of the band. See `kkt` for the mathematics.
+Of one problem: H `(c, k + 1)`, a lower band, column after column, with its border, E `(p, c)` and D `(p, p)`, of n = c + p
+unknowns x; S `(N,)`, added to its diagonal, and that of the unknowns y after it; rows with `values` `(m, w)` at `places`
+`(m, w)`, of which the first `lengths[i]` count; C `(m,)`. y stands in the rows from `first[q]` to `end[q]` with the
+coefficient `sign[q]`, block after block. All vectors have x in the order of the band. See `kkt` for the mathematics.
 """
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ from banded.factor.cholesky_kernels import NARROW, backward_one, factor_one, for
 from banded.factor.jit import compiled, exact, fast
 
 Array: TypeAlias = NDArray[Any]
+Edge: TypeAlias = tuple[Array, Array]
 Blocks: TypeAlias = tuple[Array, Array, Array, Array]
 allocating = compiled("contract")
 MAGNITUDE = 0x7FFF_FFFF_FFFF_FFFF  # the bits of a double without its sign, in the order of absolute values
@@ -52,10 +54,14 @@ def _bits(cells: Array) -> Any:
 
 
 @exact
-def _size(H: Array, S: Array, room: Array) -> Any:
+def _size(H: Array, edge: Edge, S: Array, room: Array) -> Any:
     """The largest entry of H or, if that is larger, the median of S `(n,)`; `room` `(n,)` is overwritten."""
     bits = np.int64(_bits(H.reshape(H.size).view(np.int64)))
     largest = bits.view(np.float64)
+    for part in edge:
+        for q in range(part.shape[0]):
+            for j in range(part.shape[1]):
+                largest = max(largest, abs(part[q, j]))
     middle, below = (len(S) - 1) // 2, 0
     for j in range(len(S)):
         below += S[j] <= largest
@@ -65,13 +71,14 @@ def _size(H: Array, S: Array, room: Array) -> Any:
 
 @exact
 def _soften(
-    H: Array, S: Array, values: Array, compliance: float, epsilon: float, blocks: Blocks, C: Array, room: Array
-) -> None:
+    H: Array, edge: Edge, S: Array, values: Array, compliance: float, epsilon: float, blocks: Blocks,
+    C: Array, room: Array,
+) -> None:  # fmt: skip
     """C = δ_c + Σ_y 1 / S_y of each row, at least ε |J_i|² / |W|, and 1 in rows without entries."""
     first, end, _, _ = blocks
-    n = H.shape[0]
+    n = len(room)
     m, w = values.shape
-    size = _size(H, S[:n], room)
+    size = _size(H, edge, S[:n], room)
     for i in range(m):
         C[i] = compliance
     at = n
@@ -89,49 +96,116 @@ def _soften(
 
 
 @exact
-def _condense(H: Array, S: Array, places: Array, lengths: Array, values: Array, C: Array, L: Array) -> int:
-    """Factor H + S + Aᵀ C⁻¹ A into L `(n, k + 1)`; 0, or 1 + the row at which that fails."""
-    n, w = H.shape
-    for j in range(n):
+def _add_pair(L: Array, Y: Array, G: Array, first: int, second: int, entry: float) -> None:
+    """Add an entry and its mirror image, of which the lower one is stored."""
+    row, column = max(first, second), min(first, second)
+    c = L.shape[0]
+    if row < c:
+        L[column, row - column] += entry
+    elif column < c:
+        Y[column, row - c] += entry
+    else:
+        G[row - c, column - c] += entry
+
+
+@exact
+def _factor_border(L: Array, Y: Array, G: Array) -> int:
+    """Y = L⁻¹ Eᵀ and the Cholesky factor G of D - YᵀY, from Eᵀ and D in place; 0, or 1 + the row where it fails."""
+    forward_one(L, Y)
+    for q in range(G.shape[0]):
+        for r in range(q + 1):
+            total = G[q, r]
+            for j in range(Y.shape[0]):
+                total -= Y[j, q] * Y[j, r]
+            for t in range(r):
+                total -= G[q, t] * G[r, t]
+            if q > r:
+                G[q, r] = total / G[r, r]
+            elif total > 0:
+                G[q, q] = math.sqrt(total)
+            else:
+                return 1 + q
+    return 0
+
+
+@exact
+def _condense(
+    H: Array, edge: Edge, S: Array, places: Array, lengths: Array, values: Array, C: Array,
+    L: Array, Y: Array, G: Array,
+) -> int:  # fmt: skip
+    """Factor H + S + Aᵀ C⁻¹ A into L `(c, k + 1)`, Y `(c, p)`, G `(p, p)`; 0, or 1 + the row at which that fails."""
+    c, w = H.shape
+    E, D = edge
+    p = D.shape[0]
+    for j in range(c):
         for d in range(w):
             L[j, d] = H[j, d]
         L[j, 0] += S[j]
+        for q in range(p):
+            Y[j, q] = E[q, j]
+    for q in range(p):
+        for r in range(p):
+            G[q, r] = D[q, r]
+        G[q, q] += S[c + q]
     for i in range(places.shape[0]):
         inverse = 1 / C[i]
         for t in range(lengths[i]):
-            entry, column = values[i, t] * inverse, places[i, t]
+            entry, place = values[i, t] * inverse, places[i, t]
             for s in range(t, lengths[i]):
-                d = places[i, s] - column
-                if d >= 0:
-                    L[column, d] += entry * values[i, s]
-                else:
-                    L[column + d, -d] += entry * values[i, s]
+                _add_pair(L, Y, G, place, places[i, s], entry * values[i, s])
     info: int = factor_one(L, L)
+    if info == 0 and p:
+        info = _factor_border(L, Y, G)
+        info += c if info else 0
     return info
 
 
 @exact
 def condense(
-    H: Array, S: Array, places: Array, lengths: Array, values: Array, compliance: Array, epsilon: Array,
-    blocks: Blocks, C: Array, L: Array, info: Array,
+    H: Array, edge: Edge, S: Array, places: Array, lengths: Array, values: Array, compliance: Array, epsilon: Array,
+    blocks: Blocks, C: Array, L: Array, Y: Array, G: Array, room: Array, info: Array,
 ) -> None:  # fmt: skip
-    """The same for every problem of a batch, with the C that it takes."""
+    """The same for every problem of a batch, with the C that it takes; `room` `(n,)` is overwritten."""
+    E, D = edge
     for b in range(H.shape[0]):
+        one = E[b], D[b]
         if len(places):
-            _soften(
-                H[b], S[b], values[b], compliance[b], epsilon[b], blocks, C[b], L[b].reshape(L[b].size)[: H.shape[1]]
-            )
-        info[b] = _condense(H[b], S[b], places, lengths, values[b], C[b], L[b])
+            _soften(H[b], one, S[b], values[b], compliance[b], epsilon[b], blocks, C[b], room)
+        info[b] = _condense(H[b], one, S[b], places, lengths, values[b], C[b], L[b], Y[b], G[b])
+
+
+@exact
+def _substitute(L: Array, Y: Array, G: Array, x: Array) -> None:
+    """Solve with the factors in place, x `(n,)`."""
+    c, p = Y.shape
+    core = x[:c].reshape(c, 1)
+    forward_one(L, core)
+    for q in range(p):
+        total = x[c + q]
+        for j in range(c):
+            total -= Y[j, q] * x[j]
+        for r in range(q):
+            total -= G[q, r] * x[c + r]
+        x[c + q] = total / G[q, q]
+    for q in range(p - 1, -1, -1):
+        total = x[c + q]
+        for r in range(q + 1, p):
+            total -= G[r, q] * x[c + r]
+        x[c + q] = total / G[q, q]
+    for q in range(p):
+        for j in range(c):
+            x[j] -= Y[j, q] * x[c + q]
+    backward_one(L, core)
 
 
 @exact
 def _once(
-    L: Array, S: Array, places: Array, lengths: Array, values: Array, C: Array, blocks: Blocks,
+    L: Array, Y: Array, G: Array, S: Array, places: Array, lengths: Array, values: Array, C: Array, blocks: Blocks,
     a: Array, b: Array, v: Array, u: Array,
 ) -> None:  # fmt: skip
     """The solution v, u for right-hand sides a, b, with C as it is."""
     first, end, sign, _ = blocks
-    n = L.shape[0]
+    n = Y.shape[0] + Y.shape[1]
     m, w = places.shape
     for i in range(m):
         u[i] = b[i]
@@ -147,9 +221,7 @@ def _once(
         scaled = u[i] / C[i]
         for t in range(lengths[i]):
             v[places[i, t]] += values[i, t] * scaled
-    x = v[:n].reshape(n, 1)
-    forward_one(L, x)
-    backward_one(L, x)
+    _substitute(L, Y, G, v[:n])
     for i in range(m):
         total = -u[i]
         for t in range(w):
@@ -192,19 +264,36 @@ def _subtract_wide(H: Array, v: Array, above: Array) -> None:
 
 
 @exact
+def _subtract_border(edge: Edge, v: Array, above: Array) -> None:
+    """The same of the border."""
+    E, D = edge
+    p, c = E.shape
+    for q in range(p):
+        total, x = 0.0, v[c + q]
+        for j in range(c):
+            total += E[q, j] * v[j]
+            above[j] -= E[q, j] * x
+        for r in range(p):
+            total += D[q, r] * v[c + r]
+        above[c + q] -= total
+
+
+@exact
 def _residual(
-    H: Array, S: Array, places: Array, lengths: Array, values: Array, compliance: float, blocks: Blocks,
+    H: Array, edge: Edge, S: Array, places: Array, lengths: Array, values: Array, compliance: float, blocks: Blocks,
     a: Array, b: Array, v: Array, u: Array, above: Array, below: Array,
 ) -> None:  # fmt: skip
     """What v, u leave of the right-hand sides of the system itself, in `above` and `below`."""
     first, end, sign, _ = blocks
-    n, w = H.shape
+    c, w = H.shape
+    n = c + edge[1].shape[0]
     for j in range(n):
         above[j] = a[j] - S[j] * v[j]
     if w > NARROW:
-        _subtract_wide(H, v[:n], above[:n])
+        _subtract_wide(H, v[:c], above[:c])
     else:
-        _subtract_narrow(H, v[:n], above[:n])
+        _subtract_narrow(H, v[:c], above[:c])
+    _subtract_border(edge, v[:n], above[:n])
     for i in range(len(places)):
         total = b[i] + compliance * u[i]
         for t in range(lengths[i]):
@@ -254,8 +343,9 @@ def _add(x: Array, y: Array, factor: int) -> None:
 
 @allocating
 def solve(
-    L: Array, H: Array, S: Array, places: Array, lengths: Array, values: Array, C: Array, compliance: Array,
-    blocks: Blocks, limits: tuple[int, float, float, float], a: Array, b: Array, v: Array, u: Array, error: Array,
+    L: Array, Y: Array, G: Array, H: Array, edge: Edge, S: Array, places: Array, lengths: Array, values: Array,
+    C: Array, compliance: Array, blocks: Blocks, limits: tuple[int, float, float, float],
+    a: Array, b: Array, v: Array, u: Array, error: Array,
 ) -> None:  # fmt: skip
     """Solve every problem of a batch, and refine while that pays.
 
@@ -266,14 +356,16 @@ def solve(
     above, below = np.empty(size, a.dtype), np.empty(m, a.dtype)
     dv, du = np.empty(size, a.dtype), np.empty(m, a.dtype)
     for i in range(a.shape[0]):
-        matrix, softened = (H[i], S[i], places, lengths, values[i]), (S[i], places, lengths, values[i], C[i])
-        _once(L[i], *softened, blocks, a[i], b[i], v[i], u[i])
+        one = edge[0][i], edge[1][i]
+        matrix, softened = (H[i], one, S[i], places, lengths, values[i]), (S[i], places, lengths, values[i], C[i])
+        factors = L[i], Y[i], G[i]
+        _once(*factors, *softened, blocks, a[i], b[i], v[i], u[i])
         _residual(*matrix, compliance[i], blocks, a[i], b[i], v[i], u[i], above, below)
         error[i] = _error(above, below, a[i], b[i], v[i], u[i], condition)
         for _ in range(turns):
             if not error[i] > enough:
                 break
-            _once(L[i], *softened, blocks, above, below, dv, du)
+            _once(*factors, *softened, blocks, above, below, dv, du)
             _add(v[i], dv, 1)
             _add(u[i], du, 1)
             _residual(*matrix, compliance[i], blocks, a[i], b[i], v[i], u[i], above, below)
