@@ -14,7 +14,7 @@ from banded.optimize.result import Status
 MU = 0.1  # the first μ
 KAPPA_EPS, KAPPA_MU, THETA_MU = 10.0, 0.2, 1.5  # of the barrier update, eq. 7
 TAU = 0.99  # of the way to the bounds, at least
-FIRST, LEAST, LARGEST = 1e-4, 1e-20, 1e40  # δ, algorithm IC
+FIRST, LEAST, LARGEST = 1e-4, 1e-20, 1e20  # δ, algorithm IC
 FASTER, FAST, SLOWER = 100.0, 8.0, 1 / 3  # how it grows at first and later, and shrinks
 SOFT, SOFT_POWER = 1e-8, 0.25  # δ_c = SOFT μ^SOFT_POWER where equations depend on each other
 DEPENDENT = 1e-5  # relative residual from which they seem to
@@ -228,7 +228,7 @@ class InteriorPoint:
         """To the next point, or the reason why there is none."""
         direction = yield from self._direction()
         if direction is None:
-            return Status.LINE_SEARCH
+            return (yield from self._restore(Base(measure.theta, measure.phi, 0.0, 0.0)))
         base = Base(measure.theta, measure.phi, direction.slope, 10 * self._settings.eps * abs(measure.phi))
         if direction.size < TINY * self._settings.eps and measure.theta < self._filter.theta_min:
             return (yield from self._crawl(direction))
@@ -342,10 +342,21 @@ class InteriorPoint:
             theta = trial.theta
         return None
 
+    def _split(self, base: Base) -> Asking[Status | None]:
+        """In restoration, p and q anew: that meets the equations where no step does."""
+        if base.theta <= 1e-2 * self._settings.tolerance:
+            return Status.LINE_SEARCH
+        self._filter.add(base)
+        yield self._ask(Step.SPLIT, self._mu)
+        self._moved = (None, 0.0, 0.0, 0.0, 0)
+        return None
+
     def _restore(self, base: Base) -> Asking[Status | None]:
         """Restoration of feasibility, where no step is acceptable (§3.3)."""
-        if self._phase > 0 or not self._settings.constrained:
+        if not self._settings.constrained:
             return Status.LINE_SEARCH
+        if self._phase > 0:
+            return (yield from self._split(base))
         if base.theta <= 1e-2 * self._settings.tolerance:
             measure = yield from self._measure()
             return Status.PRECISION if measure.error <= self._settings.eps ** (1 / 3) else Status.LINE_SEARCH

@@ -25,6 +25,7 @@ class Step(IntEnum):
     CURVE = 10  # a direction that keeps to the constraints and along which the Lagrangian curves downwards most
     CONCEDE = 11  # the regular phase ends where restoration does, with the multipliers of that
     RELAX = 12  # the bounds a little farther apart, where there is no room between them
+    SPLIT = 13  # in restoration, what is violated divided anew, as is best there
 
 
 class Which(NamedTuple):
@@ -110,7 +111,7 @@ class Trial(NamedTuple):
     primal: float
 
 
-EVALUATED = (Step.TRY, Step.COMPARE, Step.LOOK, Step.MULTIPLIERS, Step.ENTER, Step.LEAVE, Step.CONCEDE)
+EVALUATED = (Step.TRY, Step.COMPARE, Step.LOOK, Step.MULTIPLIERS, Step.ENTER, Step.SPLIT, Step.LEAVE, Step.CONCEDE)
 """The questions that take an evaluation."""
 
 
