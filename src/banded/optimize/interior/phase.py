@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +14,8 @@ from banded.optimize.interior.barrier import Proximal, barrier_slope, barrier_va
 from banded.optimize.interior.evaluator import Evaluator
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.kkt import EPSILON, System, condensed
-from banded.optimize.interior.point import Point
+from banded.optimize.interior.point import Move, Point
+from banded.optimize.interior.quality import best_barrier
 from banded.optimize.interior.questions import Direction, Measure, Trial
 
 SMAX = 100.0  # mean of the multipliers from which errors are relative to it
@@ -25,15 +25,6 @@ POOR = 1e-8  # relative residual from which the system is condensed with another
 OTHERS, LIMITS = (1e-2, 1e2), (1e-14, 1e-6)  # times the last ε, and within which limits
 TURNS = 8  # of inverse iteration
 WORTH = 0.3  # to which the residual must fall, for another ε
-
-
-class Move(NamedTuple):
-    """A step: of v `(A, N)`, of λ `(A, m)`, and of both z `(A, N)`."""
-
-    v: Tensor
-    multipliers: Tensor
-    lower: Tensor
-    upper: Tensor
 
 
 @dataclass(eq=False)
@@ -122,6 +113,7 @@ class Phase:
                 self._unscaled(here.value),
                 (here.multipliers.abs() * violation).sum(1) + products[0].sum(1) + products[1].sum(1),
                 here.value.abs().clamp(min=1),
+                (products[0] + products[1]).sum(1) / bounds.clamp(min=1),
             ],
             1,
         )
@@ -147,22 +139,53 @@ class Phase:
         self, mu: Sequence[float], tau: Sequence[float], shift: Sequence[float], compliance: Sequence[float]
     ) -> Sequence[Direction | None]:
         """The step for μ, δ and δ_c; None where the system has not the inertia that it takes."""
+        barrier = self._column(mu)
+        found = self._newton(barrier, shift, compliance)
+        if found is None:
+            return [None] * len(mu)
+        (v, multipliers, residual), system = found
+        self._step = self._with_bounds(v, multipliers, barrier)
+        return self._described(self._step, barrier, tau, residual, system.good)
+
+    def aim(
+        self,
+        least: Sequence[float],
+        most: Sequence[float],
+        tau: Sequence[float],
+        shift: Sequence[float],
+        compliance: Sequence[float],
+    ) -> Sequence[Direction | None]:
+        """The same for the μ within limits that promises most; it is linear in μ."""
+        none, one = self.here.v.new_zeros(len(tau), 1), self.here.v.new_ones(len(tau), 1)
+        found = self._newton(none, shift, compliance)
+        if found is None:
+            return [None] * len(tau)
+        (v, multipliers, residual), system = found
+        more = system.solve(self._optimality(none) - self._optimality(one), torch.zeros_like(self.here.rows))
+        affine = self._with_bounds(v, multipliers, none)
+        whole = self._with_bounds(v + more[0], multipliers + more[1], one)
+        central = Move(*(b - a for a, b in zip(affine, whole, strict=True)))
+        gradient = self._gradient(none) - self.here.lower + self.here.upper
+        limits = self._column(least), self._column(most)
+        barrier = best_barrier(self.form, self.here, gradient, affine, central, limits, self._column(tau)[:, 0])
+        self._step = self._with_bounds(v + barrier * more[0], multipliers + barrier * more[1], barrier)
+        told = self._described(self._step, barrier, tau, residual, system.good)
+        return [one and one._replace(mu=mu) for one, mu in zip(told, barrier[:, 0].tolist(), strict=True)]
+
+    def _newton(
+        self, barrier: Tensor, shift: Sequence[float], compliance: Sequence[float]
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], System] | None:
+        """The step of v and λ for μ `(A, 1)`, δ and δ_c, and the system that gave it."""
         here = self.here
-        barrier, delta = self._column(mu), self._column(shift)
         above, below = self.form.distances(here.v)
-        S = here.lower / above + here.upper / below + delta
+        S = here.lower / above + here.upper / below + self._column(shift)
         if self.proximal is not None:
             S = S + self.proximal.curvature(here.v, barrier)
         S[:, : self.form.n] = torch.where(self.form.free, S[:, : self.form.n], 1)
-        soft = self._column(compliance)[:, 0]
-        a, b = -self._optimality(barrier), -here.rows
-        found = self._solved(S, soft, a, b)
-        if found is None:
-            return [None] * len(here.v)
-        (v, multipliers, residual), system = found
-        self._systems = [(system, row) for row in range(len(v))]
-        self._step = self._with_bounds(v, multipliers, barrier)
-        return self._described(self._step, barrier, tau, residual, system.good)
+        found = self._solved(S, self._column(compliance)[:, 0], -self._optimality(barrier), -here.rows)
+        if found is not None:
+            self._systems = [(found[1], row) for row in range(len(here.v))]
+        return found
 
     def _solved(
         self, S: Tensor, soft: Tensor, a: Tensor, b: Tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -71,3 +71,12 @@ class Point:
             else:
                 made[field.name] = change(one)
         return Point(**made)
+
+
+class Move(NamedTuple):
+    """A step: of v `(A, N)`, of λ `(A, m)`, and of both z `(A, N)`."""
+
+    v: Tensor
+    multipliers: Tensor
+    lower: Tensor
+    upper: Tensor

@@ -26,6 +26,7 @@ class Step(IntEnum):
     CONCEDE = 11  # the regular phase ends where restoration does, with the multipliers of that
     RELAX = 12  # the bounds a little farther apart, where there is no room between them
     SPLIT = 13  # in restoration, what is violated divided anew, as is best there
+    AIM = 14  # the step, for the μ for which it promises most
 
 
 class Which(NamedTuple):
@@ -49,6 +50,7 @@ class Measure(NamedTuple):
         value: the objective, in the user's units.
         gap: what multipliers say is left to gain or owed for violations: Σ |λ c| and all products of bounds.
         size: of the scaled objective, at least 1.
+        mean: of the products of multipliers of bounds and the distances to them.
     """
 
     theta: float
@@ -62,6 +64,7 @@ class Measure(NamedTuple):
     value: float
     gap: float
     size: float
+    mean: float
 
     @property
     def error(self) -> float:
@@ -85,6 +88,7 @@ class Direction(NamedTuple):
         size: largest |d| / (1 + |v|).
         length: largest |d|.
         residual: of the linear system, relative.
+        mu: the μ that it is for, where it chose.
     """
 
     slope: float
@@ -93,6 +97,7 @@ class Direction(NamedTuple):
     size: float
     length: float
     residual: float
+    mu: float = 0.0
 
 
 class Trial(NamedTuple):

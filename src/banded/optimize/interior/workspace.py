@@ -217,6 +217,10 @@ class Interior:
         with self._open(phase, rows) as part:
             return part.direction(*numbers)
 
+    def _aim(self, phase: int, rows: Tensor | None, *numbers: Sequence[float]) -> Any:
+        with self._open(phase, rows) as part:
+            return part.aim(*numbers)
+
     def _correction(self, phase: int, rows: Tensor | None, *numbers: Sequence[float]) -> Any:
         with self._open(phase, rows) as part:
             return part.correct(*numbers)
