@@ -182,7 +182,11 @@ class Phase:
         if self.proximal is not None:
             S = S + self.proximal.curvature(here.v, barrier)
         S[:, : self.form.n] = torch.where(self.form.free, S[:, : self.form.n], 1)
-        found = self._solved(S, self._column(compliance)[:, 0], -self._optimality(barrier), -here.rows)
+        a = -self._optimality(barrier)
+        idle = ((S == 0) & (a == 0))[:, : self.form.n]
+        if bool(idle.any()):  # what nothing holds stays where it is
+            S[:, : self.form.n] += idle & here.unseen()
+        found = self._solved(S, self._column(compliance)[:, 0], a, -here.rows)
         if found is not None:
             self._systems = [(found[1], row) for row in range(len(here.v))]
         return found

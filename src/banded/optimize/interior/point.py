@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from banded.matrix import Symmetric
@@ -42,6 +43,11 @@ class Point:
         parts = (self.slope, self.J.values, *self.H.tensors)
         total: Tensor = sum((one.reshape(len(one), -1).sum(1) for one in parts), self.value)
         return total.isfinite()
+
+    def unseen(self) -> Tensor:
+        """`(A, n)`: which unknowns neither H nor J knows of, so that nothing holds them."""
+        columns = self.J.with_values(self.J.values.abs()).transposed_times(torch.ones_like(self.rows))
+        return (self.H.row_sums() == 0) & (columns == 0)
 
     def take(self, rows: Tensor) -> Point:
         """Some of them."""
