@@ -12,9 +12,10 @@ from torch import Tensor
 from banded.hessian.lagrangian import ConstrainedPlan
 from banded.optimize.conditions import Conditions
 from banded.optimize.dialogue import Algorithm, Desk
-from banded.optimize.interior.algorithm import MU, InteriorPoint, Iterate, Settings
+from banded.optimize.interior.algorithm import MU, InteriorPoint
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.implicit import attach
+from banded.optimize.interior.iterate import Iterate, Settings
 from banded.optimize.interior.questions import Inquiry
 from banded.optimize.interior.warm import Forces
 from banded.optimize.interior.workspace import Interior
@@ -41,9 +42,9 @@ def _inside(x: Tensor, lower: Tensor, upper: Tensor, warm: bool) -> Tensor:
     return x.clamp(lower, upper) if warm else form.push(torch.where(form.free, x, lower))
 
 
-def _settings(plan: ConstrainedPlan, limits: Limits, bounds: float, mu: float | None) -> Settings:
-    warm = mu is not None
-    return Settings(limits.tolerance, torch.finfo(plan.dtype).eps, MU if mu is None else mu, plan.m > 0, bounds, warm)
+def _settings(plan: ConstrainedPlan, limits: Limits, rule: str, bounds: float, mu: float | None) -> Settings:
+    start, eps = MU if mu is None else mu, torch.finfo(plan.dtype).eps
+    return Settings(limits.tolerance, eps, start, plan.m > 0, bounds, mu is not None, rule)
 
 
 def _warm(results: Sequence[Result], plan: ConstrainedPlan) -> Forces:
@@ -96,6 +97,7 @@ class Constrained:
         x: `(n,)`, the start.
         lower, upper: `(n,)`, the bounds.
         limits: for the tolerance, and whether derivatives of the minimum are wanted.
+        rule: by which the barrier parameter falls.
         seconds: spent before.
         warm: the result of a problem like this one.
     """
@@ -109,11 +111,13 @@ class Constrained:
         lower: Tensor,
         upper: Tensor,
         limits: Limits,
+        rule: str,
         seconds: dict[str, float],
         warm: Result | None = None,
     ) -> None:
         self._warm = warm
-        self._make, self._bounds, self._limits, self.seconds = make, (lower, upper), limits, seconds
+        self._make, self._bounds, self._limits, self._rule = make, (lower, upper), limits, rule
+        self.seconds = seconds
         self._x = _inside(x[None], lower[None], upper[None], warm is not None)[0]
         self._plan = make(self._x)
 
@@ -125,7 +129,7 @@ class Constrained:
         form = self._interior.regular.form
         bounds = float(form.has_lower.sum() + form.has_upper.sum())
         mu = None if self._interior.mu is None else self._interior.mu[0]
-        algorithm, answer = InteriorPoint(_settings(self._plan, self._limits, bounds, mu)).run(), None
+        algorithm, answer = InteriorPoint(_settings(self._plan, self._limits, self._rule, bounds, mu)).run(), None
         while True:
             try:
                 said = algorithm.send(answer)
@@ -147,7 +151,7 @@ class Constrained:
     def anew(self, state: State) -> Constrained:
         """With a plan made there."""
         lower, upper = self._bounds
-        return Constrained(self._make, state.x, lower, upper, self._limits, self.seconds)
+        return Constrained(self._make, state.x, lower, upper, self._limits, self._rule, self.seconds)
 
     def merit(self, one: Snapshot | Record) -> Merit:
         """First whether it meets the constraints, or how far from that, then the value."""
@@ -221,6 +225,7 @@ class ConstrainedBatch:
         x: `(B, n)`, the starts.
         lower, upper: `(B, n)`, the bounds.
         limits: for the tolerance, and whether derivatives of the minima are wanted.
+        rule: by which the barrier parameter falls.
         warm: the results of problems like these.
     """
 
@@ -231,6 +236,7 @@ class ConstrainedBatch:
         lower: Tensor,
         upper: Tensor,
         limits: Limits,
+        rule: str,
         warm: Sequence[Result] | None = None,
     ) -> None:
         self._limits, self._bounds = limits, (lower, upper)
@@ -244,7 +250,7 @@ class ConstrainedBatch:
         form = self._interior.regular.form
         bounds = (form.has_lower.sum(1) + form.has_upper.sum(1)).tolist()
         self.algorithms: Sequence[Algorithm] = [
-            InteriorPoint(_settings(self._plan, limits, float(count), mu)).run()
+            InteriorPoint(_settings(self._plan, limits, rule, float(count), mu)).run()
             for count, mu in zip(bounds, starts, strict=True)
         ]
 

@@ -25,7 +25,7 @@ from banded.optimize.method import Methods
 from banded.optimize.newton import Globalisation
 from banded.optimize.recorder import Recorder
 from banded.optimize.result import Result, Results, Status, keep
-from banded.optimize.settings import globalisation_of
+from banded.optimize.settings import barrier_of, globalisation_of
 from banded.optimize.single import PLANS, Single
 from banded.optimize.unconstrained import Unconstrained, UnconstrainedBatch
 
@@ -49,6 +49,7 @@ class Options(TypedDict, total=False):
     method: str
     compile: bool
     globalisation: str | Globalisation
+    barrier: str | None
     tolerance: float
     max_iterations: int | None
     max_seconds: float | None
@@ -84,6 +85,7 @@ def minimize(
     method: str = "auto",
     compile: bool = False,
     globalisation: str | Globalisation = "line search",
+    barrier: str | None = None,
     tolerance: float = 1e-8,
     max_iterations: int | None = None,
     max_seconds: float | None = None,
@@ -122,6 +124,8 @@ def minimize(
         compile: compile f with its derivatives, as in `plan`.
         globalisation: what leads to a minimum from afar: "line search" or "trust region", or one of these with settings
             of your own, such as `LineSearch(memory=10)`.
+        barrier: how the barrier parameter of constraints and bounds falls: "monotone", once its problem is solved,
+            which None stands for; or "adaptive", chosen for each step, which is often faster where bounds decide.
         tolerance: on the largest absolute entry of the gradient, in units of
             f / x, or of the natural size of the gradient, H x, where that is below 1. With constraints: on the
             gradient of the Lagrangian, on c, g and bounds, and on what all bounds together leave to gain, where f
@@ -163,6 +167,7 @@ def minimize(
     functions = {"equality": equality, "inequality": inequality}
     bound = isinstance(f, ConstrainedPlan) or bounds is not None
     bound = bound or any(one is not None for one in functions.values())
+    rule = barrier_of(barrier, constrained=bound)
     with torch.inference_mode(False):
         if isinstance(f, AnyPlan) and dims > 1:
             raise ValueError(f"f: expected a plan with one batch dimension, got {tuple(f.layout.batch)}; flatten them")
@@ -179,7 +184,7 @@ def minimize(
             _check_batch(x0, where)
             if bound:
                 begin: Begin = partial(
-                    _interior_batch, planner, lower, upper, limits, _checked_warm(warm_start, Results)
+                    _interior_batch, planner, lower, upper, limits, rule, _checked_warm(warm_start, Results)
                 )
             else:
                 assert not isinstance(f, ConstrainedPlan)
@@ -188,7 +193,9 @@ def minimize(
         single = Single(where, limits, Recorder(progress, constrained=bound), callback)
         seconds: dict[str, float] = {}
         if bound:
-            constrained = Constrained(planner, x, lower, upper, limits, seconds, _checked_warm(warm_start, Result))
+            constrained = Constrained(
+                planner, x, lower, upper, limits, rule, seconds, _checked_warm(warm_start, Result)
+            )
             constrained.renewable = found
             seconds["plan"] = single.seconds
             return single.solve(constrained)
@@ -327,6 +334,7 @@ def _interior_batch(
     lower: Tensor,
     upper: Tensor,
     limits: Limits,
+    rule: str,
     warm: Results | None,
     x: Tensor,
     numbers: Sequence[int] | None,
@@ -334,7 +342,7 @@ def _interior_batch(
     """The interior-point method for the problems of these numbers, all if None, from `x` `(A, n)`."""
     if numbers is not None:
         lower, upper, warm = lower[list(numbers)], upper[list(numbers)], None
-    return ConstrainedBatch(partial(planner, numbers=numbers), x, lower, upper, limits, warm)
+    return ConstrainedBatch(partial(planner, numbers=numbers), x, lower, upper, limits, rule, warm)
 
 
 def _planner(

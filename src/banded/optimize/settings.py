@@ -1,5 +1,6 @@
 """What users choose by name."""
 
+from banded.optimize.interior.schedule import RULES
 from banded.optimize.line_search import LineSearch
 from banded.optimize.newton import Globalisation
 from banded.optimize.trust_region import TrustRegion
@@ -24,3 +25,20 @@ def globalisation_of(wanted: str | Globalisation) -> Globalisation:
             f"banded.LineSearch(memory=10), got {wanted!r}"
         )
     return GLOBALISATIONS[wanted]()
+
+
+def barrier_of(wanted: str | None, *, constrained: bool) -> str:
+    """The rule of the barrier parameter by its name.
+
+    Raises:
+        TypeError, ValueError: if it is none, or there are no constraints that take one.
+    """
+    if wanted is None:
+        return "monotone"
+    if not isinstance(wanted, str):
+        raise TypeError(f"barrier: expected a name, {' or '.join(map(repr, RULES))}, got {type(wanted).__name__}")
+    if wanted not in RULES:
+        raise ValueError(f"barrier: expected {' or '.join(map(repr, RULES))}, got {wanted!r}")
+    if not constrained:
+        raise ValueError(f"barrier: expected None without constraints or bounds, which it is for, got {wanted!r}")
+    return wanted

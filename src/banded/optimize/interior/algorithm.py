@@ -5,16 +5,15 @@ Wächter & Biegler (2006, Math. Program. 106:25-57); sections and equations are 
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 from banded.optimize.interior.filter import Base, Filter
+from banded.optimize.interior.iterate import Iterate, Settings
 from banded.optimize.interior.questions import EVALUATED, Asking, Direction, Inquiry, Measure, Step, Trial, question
+from banded.optimize.interior.schedule import FLOOR, KAPPA_EPS, RULES, Monotone
 from banded.optimize.result import Status
 
 MU = 0.1  # the first μ
-KAPPA_EPS, KAPPA_MU, THETA_MU = 10.0, 0.2, 1.5  # of the barrier update, eq. 7
-TAU = 0.99  # of the way to the bounds, at least
-FIRST, LEAST, LARGEST = 1e-4, 1e-20, 1e40  # δ, algorithm IC
+FIRST, LEAST, LARGEST = 1e-4, 1e-20, 1e20  # δ, algorithm IC
 FASTER, FAST, SLOWER = 100.0, 8.0, 1 / 3  # how it grows at first and later, and shrinks
 SOFT, SOFT_POWER = 1e-8, 0.25  # δ_c = SOFT μ^SOFT_POWER where equations depend on each other
 DEPENDENT = 1e-5  # relative residual from which they seem to
@@ -22,65 +21,11 @@ CORRECTIONS, CORRECTED = 4, 0.99  # second-order corrections, and how much each 
 TINY = 10.0  # eps, relative, below which a step is none
 RESTORED = 0.9  # Σ |c| has to fall to this share in restoration
 ENOUGH, IDLE, PATIENCE = 100.0, 1e-9, 15  # errors within so many tolerances, φ the same but for so much, so many times
-FLOOR = 1e-12  # of μ
 CROWDED, MET, SHORT = 1e4, 1e-5, 1e-9  # s_d, violation and step, at which the bounds seem to leave no room
 HARD, STIFF, STUCK, STILL = 8, 1e6, 10, 1e-6  # trials or δ for a step; so many in a row of so small steps: f has a kink
 FLAT = 1e-8  # δ up to which what it takes to be definite may be a matter of rounding
 HALVINGS = 20  # of a step along negative curvature
 UNBOUNDED = 1e14  # times the size of the scaled objective at the start, by which it falls without limit
-
-
-class Iterate(NamedTuple):
-    """An iterate, in numbers.
-
-    Attributes:
-        measure: how far from an optimum.
-        mu: μ.
-        direction: the step that led here, None at the start.
-        primal, dual: how much of it.
-        shift: δ of that step.
-        trials: points tried on the way.
-        value: the objective.
-        violation: largest |c|, scaled.
-        restoration: whether this is one of restoration.
-        restored: whether that has done its work here.
-        evaluations: made to come here.
-        status: why there is no next iterate, or None.
-    """
-
-    measure: Measure
-    mu: float
-    direction: Direction | None
-    primal: float
-    dual: float
-    shift: float
-    trials: int
-    value: float
-    violation: float
-    restoration: bool = False
-    restored: bool = False
-    evaluations: int = 0
-    status: Status | None = None
-
-
-class Settings(NamedTuple):
-    """What a run is given.
-
-    Attributes:
-        tolerance: of the scaled error E_0.
-        eps: of the dtype.
-        mu: the first μ.
-        constrained: whether there are equations.
-        bounds: how many bounds there are, those of slacks included.
-        warm: whether the start has multipliers.
-    """
-
-    tolerance: float
-    eps: float
-    mu: float
-    constrained: bool
-    bounds: float = 1.0
-    warm: bool = False
 
 
 Watch = Callable[[Iterate], Asking[Iterate]]
@@ -98,7 +43,9 @@ class InteriorPoint:
 
     def __init__(self, settings: Settings, phase: int = 0, watch: Watch | None = None) -> None:
         self._settings, self._phase, self._watch = settings, phase, watch
-        self._mu, self._shift, self._acceptable, self._tiny = settings.mu, 0.0, 0, False
+        rule = RULES[settings.barrier] if phase == 0 and settings.bounds else Monotone
+        self._schedule = rule(settings.mu, settings.tolerance, settings.bounds)
+        self._shift, self._acceptable, self._tiny = 0.0, 0, False
         self._phi = math.inf
         self._last = 0.0  # the last δ that was needed
         self._relaxed = False
@@ -188,16 +135,21 @@ class InteriorPoint:
         """The least gap that the least μ leaves."""
         return KAPPA_EPS * FLOOR * self._settings.bounds
 
+    @property
+    def _mu(self) -> float:
+        return self._schedule.mu
+
     def _lower_barrier(self, measure: Measure) -> Asking[Measure]:
-        """Μ falls while the barrier problem is solved well enough for it (eq. 7)."""
-        least = max(
-            FLOOR, self._settings.tolerance * min(1.0, measure.size / max(1.0, self._settings.bounds)) / KAPPA_EPS
-        )
-        while self._mu > least and (measure.barrier_error <= KAPPA_EPS * self._mu or self._tiny):
-            self._mu = max(least, min(KAPPA_MU * self._mu, self._mu**THETA_MU))
+        """Μ for the step to come."""
+        before = self._mu
+        measure = yield from self._schedule.update(measure, self._tiny, self._measured)
+        if self._mu != before:
             self._tiny = False
             self._filter.clear()
-            measure = yield from self._measure()
+        return measure
+
+    def _measured(self, mu: float) -> Asking[Measure]:
+        measure: Measure = yield self._ask(Step.MEASURE, mu)
         return measure
 
     def _make_room(self, measure: Measure) -> Asking[Measure]:
@@ -228,7 +180,11 @@ class InteriorPoint:
         """To the next point, or the reason why there is none."""
         direction = yield from self._direction()
         if direction is None:
-            return Status.LINE_SEARCH
+            return (yield from self._restore(Base(measure.theta, measure.phi, 0.0, 0.0)))
+        if self._schedule.limits is not None:
+            self._schedule.mu = direction.mu
+            self._filter.clear()
+            measure = yield from self._measure()
         base = Base(measure.theta, measure.phi, direction.slope, 10 * self._settings.eps * abs(measure.phi))
         if direction.size < TINY * self._settings.eps and measure.theta < self._filter.theta_min:
             return (yield from self._crawl(direction))
@@ -249,7 +205,7 @@ class InteriorPoint:
 
     def _leaves_saddle(self, measure: Measure) -> Asking[bool]:
         """At a saddle or a maximum, a step along negative curvature, where that leads down."""
-        tau, shift = max(TAU, 1 - self._mu), 0.0
+        tau, shift = self._schedule.tau, 0.0
         direction: Direction | None = None
         while shift <= LARGEST and direction is None:
             direction = yield self._ask(Step.DIRECTION, self._mu, tau, shift, 0.0)
@@ -285,9 +241,13 @@ class InteriorPoint:
 
     def _direction(self) -> Asking[Direction | None]:
         """With the smallest δ tried for which the system has the right inertia (algorithm IC)."""
-        tau, shift, soft = max(TAU, 1 - self._mu), 0.0, 0.0
+        step: Step = Step.DIRECTION
+        numbers: tuple[float, ...] = (self._mu, self._schedule.tau)
+        if self._schedule.limits is not None:
+            step, numbers = Step.AIM, (*self._schedule.limits, self._schedule.tau)
+        shift, soft = 0.0, 0.0
         while shift <= LARGEST:
-            direction: Direction | None = yield self._ask(Step.DIRECTION, self._mu, tau, shift, soft)
+            direction: Direction | None = yield self._ask(step, *numbers, shift, soft)
             if direction is not None and direction.residual > DEPENDENT and soft == 0:
                 soft = SOFT * self._mu**SOFT_POWER
                 continue
@@ -320,7 +280,7 @@ class InteriorPoint:
                     return corrected
                 # the corrections took the place of the step: it is found again
                 again: Direction | None = yield self._ask(
-                    Step.DIRECTION, self._mu, max(TAU, 1 - self._mu), self._shift, self._soft
+                    Step.DIRECTION, self._mu, self._schedule.tau, self._shift, self._soft
                 )
                 assert again is not None
             length /= 2
@@ -330,7 +290,7 @@ class InteriorPoint:
         self, base: Base, direction: Direction, trial: Trial
     ) -> Asking[tuple[float, Direction, int, Trial] | None]:
         """Second-order corrections of a first trial that went away from the constraints (§2.4)."""
-        tau, length, theta = max(TAU, 1 - self._mu), direction.primal, trial.theta
+        tau, length, theta = self._schedule.tau, direction.primal, trial.theta
         for turn in range(CORRECTIONS):
             other: Direction | None = yield self._ask(Step.CORRECTION, self._mu, tau, 1.0 if turn == 0 else 0.0, length)
             if other is None or not math.isfinite(other.slope):
@@ -344,10 +304,21 @@ class InteriorPoint:
             theta = trial.theta
         return None
 
+    def _split(self, base: Base) -> Asking[Status | None]:
+        """In restoration, p and q anew: that meets the equations where no step does."""
+        if base.theta <= 1e-2 * self._settings.tolerance:
+            return Status.LINE_SEARCH
+        self._filter.add(base)
+        yield self._ask(Step.SPLIT, self._mu)
+        self._moved = (None, 0.0, 0.0, 0.0, 0)
+        return None
+
     def _restore(self, base: Base) -> Asking[Status | None]:
         """Restoration of feasibility, where no step is acceptable (§3.3)."""
-        if self._phase > 0 or not self._settings.constrained:
+        if not self._settings.constrained:
             return Status.LINE_SEARCH
+        if self._phase > 0:
+            return (yield from self._split(base))
         if base.theta <= 1e-2 * self._settings.tolerance:
             measure = yield from self._measure()
             return Status.PRECISION if measure.error <= self._settings.eps ** (1 / 3) else Status.LINE_SEARCH
@@ -370,7 +341,7 @@ class InteriorPoint:
             return status
         self._moved = (None, 0.0, 0.0, 0.0, 0)
         if status is None:
-            yield self._ask(Step.LEAVE, self._mu, max(TAU, 1 - self._mu))
+            yield self._ask(Step.LEAVE, self._mu, self._schedule.tau)
             return None
         yield self._ask(Step.CONCEDE)
         measure = yield from self._measure()

@@ -147,15 +147,16 @@ def taken(form: Form, v: Tensor, lower: Tensor, upper: Tensor, mu: Tensor) -> tu
 
 
 def measured(form: Form, here: Point, proximal: Proximal | None, mu: Tensor) -> Tensor:
-    """`(A, 9)`: how far a point is from an optimum of the barrier problem.
+    """`(A, 10)`: how far a point is from an optimum of the barrier problem.
 
-    Σ |c|; largest |∇L|, |c|, product of a bound and of what a product is from μ; Σ |λ|, Σ z, how many bounds; the gap.
+    Σ |c|; largest |∇L|, |c|, product of a bound and of what a product is from μ; Σ |λ|, Σ z, how many bounds;
+    Σ |λ c| and the sum of all products.
     """
     if not _in_loops(here.v):
         return _measured(form, here, proximal, mu)
     from banded.optimize.interior import arithmetic_kernels  # as above
 
-    out = here.v.new_empty(len(here.v), 9)
+    out = here.v.new_empty(len(here.v), 10)
     *bounds, _ = form.arrays
     arithmetic_kernels.measured(
         *_arrays(here.v, here.lower, here.upper, here.multipliers, here.rows, here.slope, pulled(form, here)),
@@ -185,7 +186,8 @@ def _measured(form: Form, here: Point, proximal: Proximal | None, mu: Tensor) ->
         size.sum(1),
         z.sum(1),
         has.sum(1).to(mu),
-        (size * violation).sum(1) + products.sum(1),
+        (size * violation).sum(1),
+        products.sum(1),
     ]
     return torch.stack(parts, 1)
 

@@ -155,7 +155,7 @@ def measured(
     v: Array, lower: Array, upper: Array, multipliers: Array, rows: Array, slope: Array, pulled: Array, low: Array,
     high: Array, has_low: Array, has_high: Array, weight: Array, anchor: Array, mu: Array, out: Array,
 ) -> None:  # fmt: skip
-    """`(A, 9)`, as `arithmetic.measured` has it."""
+    """`(A, 10)`, as `arithmetic.measured` has it."""
     for a in range(v.shape[0]):
         dual, largest, apart, sums, total, count = 0.0, 0.0, 0.0, 0.0, 0.0, 0
         for j in range(v.shape[1]):
@@ -183,4 +183,4 @@ def measured(
             if not violation <= worst:
                 worst = violation
         out[a, 0], out[a, 1], out[a, 2], out[a, 3], out[a, 4] = theta, dual, worst, largest, apart
-        out[a, 5], out[a, 6], out[a, 7], out[a, 8] = norm, sums, count, gap + total
+        out[a, 5], out[a, 6], out[a, 7], out[a, 8], out[a, 9] = norm, sums, count, gap, total

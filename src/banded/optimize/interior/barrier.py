@@ -31,8 +31,8 @@ def barrier_slope(form: Form, v: Tensor, mu: Tensor) -> Tensor:
 
 
 def longest(room: Tensor, step: Tensor, tau: Tensor) -> Tensor:
-    """`(A,)`: the longest part of a step, 1 at most, that uses up no more than τ `(A,)` of the room (eq. 15)."""
-    used = (-step / torch.where(room > 0, room, 1)).amax(1)
+    """`(..., A)`: the longest part of a step, at most 1, that uses up no more than τ `(A,)` of the room (eq. 15)."""
+    used = (-step / torch.where(room > 0, room, 1)).amax(-1)
     return (tau / used.clamp(min=torch.finfo(used.dtype).tiny)).clamp(max=1)
 
 

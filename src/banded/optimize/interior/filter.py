@@ -7,6 +7,7 @@ GAMMA_THETA, GAMMA_PHI = 1e-5, 1e-8  # margins by which a point has to be better
 DELTA, S_THETA, S_PHI = 1.0, 1.1, 2.3  # of the switching condition
 ETA = 1e-8  # of Armijo's condition
 SHORTEST = 0.05  # times the step that theory asks for, below which restoration takes over
+TRIGGER, RESETS = 2, 5  # points in a row that took a step shortened by the filter, at which it is cleared; how often
 STEEPEST = 1.0  # orders of magnitude by which the barrier function may rise
 
 
@@ -40,6 +41,9 @@ class Filter:
     theta_min: float
     theta_max: float
     _entries: list[tuple[float, float]] = field(default_factory=list)
+    _blocked: bool = False  # whether it was a pair that ruled out the last trial
+    _blocks: int = 0  # points in a row that were found after such
+    _resets: int = 0
 
     @classmethod
     def at(cls, theta: float) -> "Filter":
@@ -49,6 +53,7 @@ class Filter:
     def clear(self) -> None:
         """For another barrier function."""
         self._entries.clear()
+        self._blocked, self._blocks = False, 0
 
     def add(self, base: Base) -> None:
         """Points have to be better than this one from now on (eq. 22)."""
@@ -70,7 +75,18 @@ class Filter:
         else:
             closer = theta <= (1 - GAMMA_THETA) * base.theta
             better = closer or rise - base.noise <= -GAMMA_PHI * base.theta
-        return better and self.allows(theta, phi, base.noise)
+        allowed = better and self.allows(theta, phi, base.noise)
+        if allowed:
+            self._forgive()
+        self._blocked = better and not allowed
+        return allowed
+
+    def _forgive(self) -> None:
+        """Pairs from far away that stop step after step, by little each, are forgotten, a few times."""
+        self._blocks = self._blocks + 1 if self._blocked else 0
+        if self._blocks >= TRIGGER and self._resets < RESETS:
+            self.clear()
+            self._resets += 1
 
     def shortest(self, base: Base) -> float:
         """The part of a step below which none will do (eq. 23)."""

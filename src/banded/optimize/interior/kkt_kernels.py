@@ -1,9 +1,9 @@
 """Compiled loops of the condensed system, where its matrix is one band: assemble, factor, solve and refine.
 
-Of one problem: H `(c, k + 1)`, a lower band, column after column, with its border, E `(p, c)` and D `(p, p)`, of n = c + p
-unknowns x; S `(N,)`, added to its diagonal, and that of the unknowns y after it; rows with `values` `(m, w)` at `places`
-`(m, w)`, of which the first `lengths[i]` count; C `(m,)`. y stands in the rows from `first[q]` to `end[q]` with the
-coefficient `sign[q]`, block after block. All vectors have x in the order of the band. See `kkt` for the mathematics.
+Of one problem: H `(c, k + 1)`, a lower band, column after column, with its border, E `(p, c)` and D `(p, p)`, of
+n = c + p unknowns x; S `(N,)`, added to its diagonal, and that of the unknowns y after it; rows with `values` `(m, w)`
+at `places` `(m, w)`, of which the first `lengths[i]` count; C `(m,)`. y stands in the rows from `first[q]` to `end[q]`
+with the coefficient `sign[q]`, block after block. All vectors have x in the order of the band. See `kkt`.
 """
 
 import math

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +15,8 @@ from banded.optimize.interior.barrier import Proximal, longest
 from banded.optimize.interior.evaluator import Evaluator
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.kkt import EPSILON, System, condensed
-from banded.optimize.interior.point import Point
+from banded.optimize.interior.point import Move, Point
+from banded.optimize.interior.quality import best_barrier
 from banded.optimize.interior.questions import Direction, Measure, Trial
 
 SMAX = 100.0  # mean of the multipliers from which errors are relative to it
@@ -26,15 +26,6 @@ OTHERS, LIMITS = (1e-2, 1e2), (1e-14, 1e-6)  # times the last ε, and within whi
 TURNS = 8  # of inverse iteration
 TENSORS = ("_epsilon", "_v", "_rows", "_correction")
 WORTH = 0.3  # to which the residual must fall, for another ε
-
-
-class Move(NamedTuple):
-    """A step: of v `(A, N)`, of λ `(A, m)`, and of both z `(A, N)`."""
-
-    v: Tensor
-    multipliers: Tensor
-    lower: Tensor
-    upper: Tensor
 
 
 @dataclass(eq=False)
@@ -107,12 +98,13 @@ class Phase:
         here = self.here
         barrier = here.v.new_tensor(mu)
         found = arithmetic.measured(self.form, here, self.proximal, barrier)
-        theta, dual, primal, largest, apart, norm, sums, bounds, gap = found.unbind(1)
+        theta, dual, primal, largest, apart, norm, sums, bounds, gap, total = found.unbind(1)
         dual_scale = ((norm + sums) / (bounds + self.form.m).clamp(min=1)).clamp(min=SMAX) / SMAX
         scale = (sums / bounds.clamp(min=1)).clamp(min=SMAX) / SMAX
         phi = here.value + arithmetic.barrier(self.form, here.v, self.proximal, barrier)
-        value, size = self._unscaled(here.value), here.value.abs().clamp(min=1)
-        answers = torch.stack([theta, phi, dual, primal, largest, apart, dual_scale, scale, value, gap, size], 1)
+        value, size, mean = self._unscaled(here.value), here.value.abs().clamp(min=1), total / bounds.clamp(min=1)
+        errors = [theta, phi, dual, primal, largest, apart, dual_scale, scale, value, gap + total, size, mean]
+        answers = torch.stack(errors, 1)
         return [Measure(*one) for one in answers.tolist()]
 
     def reset_multipliers(self) -> None:
@@ -136,16 +128,52 @@ class Phase:
     ) -> Sequence[Direction | None]:
         """The step for μ, δ and δ_c; None where the system has not the inertia that it takes."""
         barrier = self._column(mu)
-        S = arithmetic.diagonal(self.form, self.here, self.proximal, barrier[:, 0], self._column(shift)[:, 0])
-        soft = self._column(compliance)[:, 0]
-        a, b = -self._optimality(barrier), -self.here.rows
-        found = self._solved(S, soft, a, b)
+        found = self._newton(barrier, shift, compliance)
         if found is None:
-            return [None] * len(a)
+            return [None] * len(mu)
         (v, multipliers, residual), system = found
-        self._systems = [(system, row) for row in range(len(v))]
         self._step = self._with_bounds(v, multipliers, barrier)
         return self._described(self._step, barrier, tau, residual, system.good)
+
+    def aim(
+        self,
+        least: Sequence[float],
+        most: Sequence[float],
+        tau: Sequence[float],
+        shift: Sequence[float],
+        compliance: Sequence[float],
+    ) -> Sequence[Direction | None]:
+        """The same for the μ within limits that promises most; it is linear in μ."""
+        none, one = self.here.v.new_zeros(len(tau), 1), self.here.v.new_ones(len(tau), 1)
+        found = self._newton(none, shift, compliance)
+        if found is None:
+            return [None] * len(tau)
+        (v, multipliers, residual), system = found
+        more = system.solve(self._optimality(none) - self._optimality(one), torch.zeros_like(self.here.rows))
+        affine = self._with_bounds(v, multipliers, none)
+        whole = self._with_bounds(v + more[0], multipliers + more[1], one)
+        central = Move(*(b - a for a, b in zip(affine, whole, strict=True)))
+        gradient = self._optimality(none) - self.here.lower + self.here.upper
+        limits = self._column(least), self._column(most)
+        barrier = best_barrier(self.form, self.here, gradient, affine, central, limits, self._column(tau)[:, 0])
+        self._step = self._with_bounds(v + barrier * more[0], multipliers + barrier * more[1], barrier)
+        told = self._described(self._step, barrier, tau, residual, system.good)
+        return [one and one._replace(mu=mu) for one, mu in zip(told, barrier[:, 0].tolist(), strict=True)]
+
+    def _newton(
+        self, barrier: Tensor, shift: Sequence[float], compliance: Sequence[float]
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], System] | None:
+        """The step of v and λ for μ `(A, 1)`, δ and δ_c, and the system that gave it."""
+        here = self.here
+        S = arithmetic.diagonal(self.form, here, self.proximal, barrier[:, 0], self._column(shift)[:, 0])
+        a = -self._optimality(barrier)
+        idle = ((S == 0) & (a == 0))[:, : self.form.n]
+        if bool(idle.any()):  # what nothing holds stays where it is
+            S[:, : self.form.n] += idle & here.unseen()
+        found = self._solved(S, self._column(compliance)[:, 0], a, -here.rows)
+        if found is not None:
+            self._systems = [(found[1], row) for row in range(len(here.v))]
+        return found
 
     def _solved(
         self, S: Tensor, soft: Tensor, a: Tensor, b: Tensor

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from banded.matrix import Symmetric
@@ -43,6 +44,11 @@ class Point:
         total: Tensor = sum((one.reshape(len(one), -1).sum(1) for one in parts), self.value)
         return total.isfinite()
 
+    def unseen(self) -> Tensor:
+        """`(A, n)`: which unknowns neither H nor J knows of, so that nothing holds them."""
+        columns = self.J.with_values(self.J.values.abs()).transposed_times(torch.ones_like(self.rows))
+        return (self.H.row_sums() == 0) & (columns == 0)
+
     def take(self, rows: Tensor) -> Point:
         """Some of them."""
         return self._each(lambda one: one[rows])
@@ -71,3 +77,12 @@ class Point:
             else:
                 made[field.name] = change(one)
         return Point(**made)
+
+
+class Move(NamedTuple):
+    """A step: of v `(A, N)`, of λ `(A, m)`, and of both z `(A, N)`."""
+
+    v: Tensor
+    multipliers: Tensor
+    lower: Tensor
+    upper: Tensor

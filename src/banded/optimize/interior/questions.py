@@ -25,6 +25,8 @@ class Step(IntEnum):
     CURVE = 10  # a direction that keeps to the constraints and along which the Lagrangian curves downwards most
     CONCEDE = 11  # the regular phase ends where restoration does, with the multipliers of that
     RELAX = 12  # the bounds a little farther apart, where there is no room between them
+    SPLIT = 13  # in restoration, what is violated divided anew, as is best there
+    AIM = 14  # the step, for the μ for which it promises most
 
 
 class Which(NamedTuple):
@@ -48,6 +50,7 @@ class Measure(NamedTuple):
         value: the objective, in the user's units.
         gap: what multipliers say is left to gain or owed for violations: Σ |λ c| and all products of bounds.
         size: of the scaled objective, at least 1.
+        mean: of the products of multipliers of bounds and the distances to them.
     """
 
     theta: float
@@ -61,6 +64,7 @@ class Measure(NamedTuple):
     value: float
     gap: float
     size: float
+    mean: float
 
     @property
     def error(self) -> float:
@@ -84,6 +88,7 @@ class Direction(NamedTuple):
         size: largest |d| / (1 + |v|).
         length: largest |d|.
         residual: of the linear system, relative.
+        mu: the μ that it is for, where it chose.
     """
 
     slope: float
@@ -92,6 +97,7 @@ class Direction(NamedTuple):
     size: float
     length: float
     residual: float
+    mu: float = 0.0
 
 
 class Trial(NamedTuple):
@@ -112,7 +118,7 @@ class Trial(NamedTuple):
     lagrangian: float
 
 
-EVALUATED = (Step.TRY, Step.COMPARE, Step.LOOK, Step.MULTIPLIERS, Step.ENTER, Step.LEAVE, Step.CONCEDE)
+EVALUATED = (Step.TRY, Step.COMPARE, Step.LOOK, Step.MULTIPLIERS, Step.ENTER, Step.SPLIT, Step.LEAVE, Step.CONCEDE)
 """The questions that take an evaluation."""
 
 

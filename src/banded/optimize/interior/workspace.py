@@ -15,6 +15,7 @@ from banded.hessian.lagrangian import ConstrainedPlan, Derivatives
 from banded.matrix import Symmetric
 from banded.matrix.rows import Congruence
 from banded.optimize.interior.barrier import Proximal
+from banded.optimize.interior.evaluator import Evaluator
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.phase import Phase
 from banded.optimize.interior.point import Point
@@ -218,6 +219,10 @@ class Interior:
         with self._open(phase, rows) as part:
             return part.direction(*numbers)
 
+    def _aim(self, phase: int, rows: Tensor | None, *numbers: Sequence[float]) -> Any:
+        with self._open(phase, rows) as part:
+            return part.aim(*numbers)
+
     def _correction(self, phase: int, rows: Tensor | None, *numbers: Sequence[float]) -> Any:
         with self._open(phase, rows) as part:
             return part.correct(*numbers)
@@ -249,6 +254,12 @@ class Interior:
         self._elastic.put(rows, part)
         self._elastic.evaluator = self.regular.evaluator.elastic(self._elastic.form)
 
+    def _split(self, phase: int, rows: Tensor | None, mu: Sequence[float]) -> None:
+        with self._open(phase, rows) as part:
+            here, size = part.here, self.regular.form.size
+            p, q = here.v[:, size:].chunk(2, 1)
+            part.here = _split(part.evaluator, here, here.v[:, :size], here.rows + p - q, mu)
+
     def _compare(self, _phase: int, rows: Tensor | None, mu: Sequence[float]) -> Any:
         whole = self.regular if rows is None else self.regular.take(rows)
         return whole.compare(self._found(rows), mu)
@@ -277,17 +288,22 @@ class Interior:
 def _restoration(regular: Phase, mu: Sequence[float]) -> Phase:
     """That from where a regular phase is, with the best p and q there (§3.3, eq. 33)."""
     form = regular.form.elastic(COST)
-    functions = regular.evaluator.elastic(form)
-    here = regular.here
-    barrier, rows = here.v.new_tensor(mu)[:, None], here.rows
-    half = (barrier - COST * rows) / (2 * COST)
-    q = half + (half.square() + barrier * rows / (2 * COST)).sqrt()
-    p = rows + q
-    lower = torch.cat([here.lower.clamp(max=COST), barrier / p, barrier / q], 1)
-    upper = torch.cat([here.upper.clamp(max=COST), torch.zeros_like(p), torch.zeros_like(q)], 1)
-    start = replace(functions.look(torch.cat([here.v, p, q], 1), torch.zeros_like(rows)), lower=lower, upper=upper)
+    functions, here = regular.evaluator.elastic(form), regular.here
+    start = _split(functions, here, here.v, here.rows, mu)
     proximal = Proximal(1 / here.v.abs().clamp(min=1).square(), here.v)
     return Phase(form, functions, regular.congruence, start, proximal)
+
+
+def _split(functions: Evaluator, here: Point, v: Tensor, rows: Tensor, numbers: Sequence[float]) -> Point:
+    """At v `(A, K)` of the regular phase, what its rows leave in the p and q that are best for μ (eq. 33)."""
+    mu = v.new_tensor(numbers)[:, None]
+    half = (mu - COST * rows) / (2 * COST)
+    q = half + (half.square() + mu * rows / (2 * COST)).sqrt()
+    p = rows + q
+    size = v.shape[1]
+    lower = torch.cat([here.lower[:, :size].clamp(max=COST), mu / p, mu / q], 1)
+    upper = torch.cat([here.upper[:, :size].clamp(max=COST), torch.zeros_like(p), torch.zeros_like(q)], 1)
+    return replace(functions.look(torch.cat([v, p, q], 1), torch.zeros_like(rows)), lower=lower, upper=upper)
 
 
 def single(H: Symmetric) -> Symmetric:
