@@ -38,5 +38,5 @@ def new_movie(suffix: str, fps: float) -> AbstractMovieWriter:
             "animations need matplotlib and pillow; install them with pip install 'banded[plot]'"
         ) from error
     if suffix == ".gif":
-        return PillowWriter(fps)  # type: ignore[arg-type]  # its delays are whole hundredths of a second
+        return PillowWriter(fps * (1 - 1e-9))  # type: ignore[arg-type]  # which rounds milliseconds down
     return HTMLWriter(fps, embed_frames=True, embed_limit=LARGEST)  # type: ignore[arg-type]

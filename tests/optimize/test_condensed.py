@@ -7,7 +7,7 @@ from torch import Tensor
 from banded.matrix import Bordered, Periodic, Reordered, Symmetric, SymmetricBanded
 from banded.matrix.rows import Congruence, Rows
 from banded.optimize.interior.form import Form
-from banded.optimize.interior.kkt import EPSILON, BandSystem, GeneralSystem, System, condensed
+from banded.optimize.interior.kkt import EPSILON, BandSystem, GeneralSystem, System, condensed, softened
 
 N, M, K, EQUALITIES, B = 14, 6, 3, 4, 3
 STRUCTURES = ["band", "reordered", "periodic", "bordered"]
@@ -116,3 +116,39 @@ def test_equations_are_met_to_rounding_errors_however_badly_they_are_scaled() ->
     v, _, _ = case.made().solve(case.a, case.b)
     rows = case.form.add_rows(case.J @ v[:, :N], v)
     assert float((rows - case.b).abs().max()) < 1e-12 * float(v.abs().max())
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-2, 1.0, 1e2])  # of H beside the median of S
+@pytest.mark.parametrize("name", ["band", "reordered"])
+def test_compiled_loops_soften_equations_as_pytorch_does(name: str, size: float) -> None:
+    case = Case(name)
+    case.H = case.H.with_tensors(tuple(size * one for one in case.H.tensors))
+    case.J.values[:, 2] = 0  # a row without entries
+    compliance, epsilon = torch.tensor([0, 1e-3, 1e3]).double(), torch.tensor([1e-10, 1e-2, 1e-4]).double()
+    system = condensed(case.form, case.H, case.J, case.S, compliance, case.congruence, epsilon)
+    assert isinstance(system, BandSystem)
+    expected = softened(case.form, case.H, case.J, case.S, compliance, epsilon)
+    torch.testing.assert_close(torch.from_numpy(system.C), expected, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("width", [0, 1, 13, 14, 20, 40])
+def test_bands_of_any_width_and_rows_in_any_order(width: int) -> None:
+    generator = torch.Generator().manual_seed(width)
+    n, m = 41, 9
+    band = torch.randn(1, width + 1, n, generator=generator).double()
+    band[:, 0] += 3 * width + 3
+    starts = torch.randint(n - width, (m, 1), generator=generator)
+    columns = starts + torch.randint(width + 1, (m, min(width + 1, 4)), generator=generator)  # some of them twice
+    columns, values = columns.sort(1).values.flip(1), torch.randn(1, *columns.shape, generator=generator).double()
+    values[0, :, 1:][columns[:, 1:] == columns[:, :-1]] = 0
+    H, J = SymmetricBanded(band).cleaned(), Rows(columns, values, n)
+    single = H.with_tensors((H.band[0],))
+    form = Form.of(torch.full((1, n), -torch.inf).double(), torch.full((1, n), torch.inf).double(), m, m)
+    S, one = torch.rand(1, n, generator=generator).double(), torch.ones(1).double()
+    system = condensed(form, H, J, S, 0.1 * one, Congruence(columns, single), EPSILON * one)
+    a, b = torch.randn(1, n, generator=generator).double(), torch.randn(1, m, generator=generator).double()
+    v, multipliers, residual = system.solve(a, b)
+    above = H @ v + S * v + J.transposed_times(multipliers)
+    assert float(residual) < 1e-13
+    torch.testing.assert_close(above, a, rtol=1e-10, atol=1e-11)
+    torch.testing.assert_close(J @ v - 0.1 * multipliers, b, rtol=1e-10, atol=1e-11)

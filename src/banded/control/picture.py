@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,10 +24,11 @@ SMALL = 1e-5  # the smallest error that is drawn, beside the largest
 POINTS = 600  # of a curve, about
 DOTTED = 61  # nodes up to which each is a dot
 NEAR = 0.4  # beside the span of a curve: up to there, a bound is drawn
-FLAT = 1e-4  # what of a curve's size its axis spans at least
+FLAT = 1e-3  # what of a curve's size its axis spans at least
 MOST = 15  # panels; more states or controls than that share one
+ROUND: dict[str, Any] = {"marker": "o", "mew": 0, "solid_capstyle": "round"}
 LANES = 12  # active constraints that are drawn
-SCENE, PANEL, LANE, WIDTH = 2.8, 1.9, 0.26, 3.7  # inches
+SCENE, PANEL, LANE, WIDTH = 3.2, 1.9, 0.26, 3.7  # inches
 
 
 class Panel(NamedTuple):
@@ -169,10 +170,11 @@ def _draw_bounds(axes: Axes, panel: Panel) -> None:
             axes.axhspan(bound, bound + outward * 10 * span, color=BEYOND, lw=0, zorder=0)
             axes.axhline(bound, color=QUIET, ls="--", lw=1)
     axes.set_ylim(*ends)
+    axes.ticklabel_format(axis="y", useOffset=False)
     for one in panel.constraints:
         for run in one.spans:
             bound = panel.bounds[one.is_upper]
-            axes.plot([run.first, run.last], [bound, bound], color=ACTIVE, lw=3.5, marker="o", ms=3.5, mew=0, zorder=3)
+            axes.plot([run.first, run.last], [bound, bound], color=ACTIVE, lw=3.5, **ROUND, ms=3.5, zorder=3)
 
 
 def _draw_error(axes: Axes, solution: Solution) -> None:
@@ -193,7 +195,7 @@ def _draw_lanes(axes: Axes, lanes: Sequence[Active], t: Tensor) -> None:
     for row, one in enumerate(lanes):
         axes.axhline(row, color="#eeeeee", lw=5, solid_capstyle="butt", zorder=0)
         for run in one.spans:
-            axes.plot([run.first, run.last], [row, row], color=ACTIVE, lw=5, marker="o", ms=5, mew=0)
+            axes.plot([run.first, run.last], [row, row], color=ACTIVE, lw=5, **ROUND, ms=5)
     axes.set_yticks(range(len(lanes)), [one.name for one in lanes])
     axes.set_ylim(len(lanes) - 0.4, -0.6)
     axes.spines["left"].set_visible(False)

@@ -17,6 +17,7 @@ from banded.control.schemes import Scheme, scheme_of
 from banded.control.solution import Solution
 from banded.control.solutions import Solutions
 from banded.control.solver import Options, Solver
+from banded.control.stage import Engines
 from banded.control.stated import DTYPE, Stated, end, stated
 
 if TYPE_CHECKING:
@@ -207,6 +208,11 @@ class ControlProblem:
                 self._solvers.pop(next(iter(self._solvers)))
             self._solvers[key] = Solver(self, s, scheme, compile)
         return self._solvers[key]
+
+    @cached_property
+    def engines(self) -> Engines:
+        """Compiled derivatives of single nodes, which serve all grids."""
+        return {}
 
     @cached_property
     def _solvers(self) -> dict[Any, Solver]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from banded.control.equations import Equations, Linear, Term
 from banded.control.labels import Clock, Names, Place, places_of
 from banded.control.schemes import Chain, Points, Scheme
-from banded.control.stage import Stage
+from banded.control.stage import Engines, Stage
 from banded.control.transcription import Transcription
 from banded.hessian.layout import layout
 
@@ -117,14 +117,14 @@ class Setup:
             found.append(bound)
         return found[0], found[1]
 
-    def transcription(self, vector: Tensor, compile: bool) -> Transcription:
+    def transcription(self, vector: Tensor, compile: bool, engines: Engines) -> Transcription:
         """How it is evaluated, for problems like that at `vector` `(n,)` or `(A, n)`."""
         stages, equations = self.scheme.discretise(self.chain, self.problem.functions)
         self._add_ends(stages, equations)
         made = layout(vector, None, vector.ndim - 1)
         clock = Clock(self.grid, self.problem.functions.start, self.problem.functions.duration)
         names = Names(**vars(made), told=self._told(), clock=clock)
-        return Transcription(stages, equations, names, vector, self.border, clock, compile)
+        return Transcription(stages, equations, names, vector, self.border, clock, compile, engines)
 
     def _add_ends(self, stages: list[Stage], equations: list[Equations]) -> None:
         problem, functions, chain = self.problem, self.problem.functions, self.chain

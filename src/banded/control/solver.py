@@ -53,7 +53,7 @@ class Solver:
         """How problems like that at `vector` `(n,)` or `(A, n)` are evaluated: made once for each number of them."""
         count = 0 if vector.ndim == 1 else len(vector)
         if count not in self._made:
-            self._made[count] = self.setup.transcription(vector, self.compile)
+            self._made[count] = self.setup.transcription(vector, self.compile, self.problem.engines)
         return self._made[count]
 
     def solve(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from banded.hessian.layout import layout
 from banded.hessian.planning import MEMORY
 from banded.hessian.products import each_over_batch, loop, over_batch, value_of
 
+LEAST, MOST = 8, 1024  # points in a compiled pass, which then works within the cache
 AGREED = 1e-6  # relative difference of two engines that is a matter of rounding
 
 
@@ -66,53 +67,101 @@ class Stage:
         return self.places.shape[1]
 
 
+class Engine(NamedTuple):
+    """How a stage is evaluated at so many points at once.
+
+    Attributes:
+        choice: for derivatives of μ·y in (arguments, μ).
+        values: y alone.
+        traced: y with a graph.
+        functions: behind them, to be fed with data.
+    """
+
+    choice: Choice
+    values: Callable[[Tensor], Tensor]
+    traced: Callable[[Tensor], Tensor]
+    functions: tuple[WithData[Tensor], WithData[Tensor]]
+
+    def feed(self, data: Tensor) -> None:
+        """Take these data `(P, nd)` from now on."""
+        for function in self.functions:
+            function.feed(data)
+
+
+Engines: TypeAlias = dict[tuple[str, int], Engine]
+"""Compiled engines that serve all grids of a problem, by stage and number of points."""
+
+
 class Differentiated:
     """A stage with an engine for its derivatives: μ·y of (arguments, μ), whose products with na probes hold them all.
+
+    Compiled, it takes points in pieces of a few sizes, filled up, so that one graph serves all grids and batches.
 
     Args:
         stage: as it is.
         point: `(A, n)`: where the engine is tried.
         compile: whether the engine is to be compiled.
+        engines: compiled ones that there are; new ones are added.
         memory: bytes that a vectorised pass may take, about.
     """
 
-    def __init__(self, stage: Stage, point: Tensor, compile: bool, memory: int = MEMORY) -> None:
+    def __init__(self, stage: Stage, point: Tensor, compile: bool, engines: Engines, memory: int = MEMORY) -> None:
         self.stage = stage
-        self._rows: dict[int, Tensor] = {}
-        na, ny = stage.arguments, stage.outputs
+        self._probes = torch.eye(
+            stage.arguments, stage.arguments + stage.outputs, dtype=point.dtype, device=point.device
+        )
+        self._data: dict[int, Tensor] = {}
+        many = self._vectors(point, point.new_ones(len(point), stage.count, stage.outputs))
+        data = self._fed(len(point))
+        if not compile:
+            self._size, self._engine = len(many), self._made(many, data, memory, False)
+            return
+        self._size = _size(len(many))
+        key = stage.name, self._size
+        if key not in engines:
+            engines[key] = self._made(_filled(many, self._size), _filled(data, self._size), memory, True)
+        self._engine = engines[key]
 
-        def scalar(vector: Tensor, data: Tensor) -> Tensor:
-            return (vector[na:] * stage.function(vector[:na], data)).sum()
-
-        many = self._vectors(point, point.new_ones(len(point), stage.count, ny))
-        data = (stage.data.repeat(len(point), 1),)
-        self._scalar = of_vector(scalar, layout(many, None, 1), data, residuals=False)
-        self._probes = torch.eye(na, na + ny, dtype=point.dtype, device=point.device)
-        self.choice = self._checked(choose(self._scalar, many, self._probes, memory, compile), many)
-        plain = of_vector(stage.function, layout(many[:, :na], None, 1), data, residuals=False)
-        self._each = each_over_batch(plain, 1, vectorised=self.choice.vectorised, check=lambda _value, _x: None)
-        assert isinstance(self._scalar, WithData) and isinstance(plain, WithData)
-        self._functions = self._scalar, plain
-        self._values = value_of(compile_value(self._each) if self.choice.name == "compiled" else self._each)
+    @property
+    def choice(self) -> Choice:
+        """How derivatives are computed."""
+        return self._engine.choice
 
     def values(self, x: Tensor) -> Tensor:
         """Y `(A, E, ny)` at unknowns `(A, n)`."""
-        self._select(len(x))
-        found: Tensor = self._values(self._arguments(x))
-        return self._split(found, len(x))
+        return self._split(
+            self._in_pieces(lambda one: (self._engine.values(one),), self._arguments(x), len(x))[0], len(x)
+        )
 
     def traced(self, x: Tensor) -> Tensor:
         """The same with a graph."""
-        self._select(len(x))
-        return self._split(self._each(self._arguments(x)), len(x))
+        self._engine.feed(self._fed(len(x)))
+        return self._split(self._engine.traced(self._arguments(x)), len(x))
 
     def look(self, x: Tensor, multipliers: Tensor) -> Looked:
         """Everything at unknowns `(A, n)` and μ `(A, E, ny)`."""
-        self._select(len(x))
         na = self.stage.arguments
-        _, gradient, products = self.choice.run(self._vectors(x, multipliers), self._probes)
-        gradient, products = self._split(gradient, len(x)), self._split(products, len(x))
+        found = self._in_pieces(
+            lambda one: self._engine.choice.run(one, self._probes)[1:], self._vectors(x, multipliers), len(x)
+        )
+        gradient, products = (self._split(one, len(x)) for one in found)
         return Looked(gradient[..., na:], gradient[..., :na], products)
+
+    def _in_pieces(self, run: Callable[[Tensor], Sequence[Tensor]], vectors: Tensor, count: int) -> Sequence[Tensor]:
+        """The results for vectors `(P, ...)` of so many problems."""
+        data = self._fed(count)
+        if self.choice.name != "compiled" or len(vectors) == self._size:
+            self._engine.feed(data)
+            return run(vectors)
+        whole: list[Tensor] = []
+        for first in range(0, len(vectors), self._size):
+            piece, of = vectors[first : first + self._size], data[first : first + self._size]
+            self._engine.feed(_filled(of, self._size))
+            found = run(_filled(piece, self._size))
+            whole = whole or [one.new_empty(len(vectors), *one.shape[1:]) for one in found]
+            for part, one in zip(whole, found, strict=True):
+                part[first : first + len(piece)] = one[: len(piece)]
+        return whole
 
     def _arguments(self, x: Tensor) -> Tensor:
         """`(A E, na)`."""
@@ -125,21 +174,47 @@ class Differentiated:
     def _vectors(self, x: Tensor, multipliers: Tensor) -> Tensor:
         return torch.cat([x[:, self.stage.places], multipliers], 2).flatten(0, 1)
 
-    def _select(self, count: int) -> None:
-        """The data of so many problems."""
-        if count not in self._rows:
-            self._rows[count] = torch.arange(self.stage.count, device=self.stage.data.device).repeat(count)
-        for function in self._functions:
-            function.select(self._rows[count])
+    def _fed(self, count: int) -> Tensor:
+        """The data of so many problems, `(A E, nd)`."""
+        if count not in self._data:
+            self._data[count] = self.stage.data.repeat(count, 1)
+        return self._data[count]
 
-    def _checked(self, choice: Choice, many: Tensor) -> Choice:
+    def _made(self, many: Tensor, data: Tensor, memory: int, compile: bool) -> Engine:
+        """An engine for so many points as there are in `many`."""
+        na, function = self.stage.arguments, self.stage.function
+
+        def scalar(vector: Tensor, data: Tensor) -> Tensor:
+            return (vector[na:] * function(vector[:na], data)).sum()
+
+        weighted = of_vector(scalar, layout(many, None, 1), (data,), residuals=False)
+        plain = of_vector(function, layout(many[:, :na], None, 1), (data,), residuals=False)
+        assert isinstance(weighted, WithData) and isinstance(plain, WithData)
+        choice = self._checked(weighted, choose(weighted, many, self._probes, memory, compile), many)
+        each = each_over_batch(plain, 1, vectorised=choice.vectorised, check=lambda _value, _x: None)
+        values = value_of(compile_value(each) if choice.name == "compiled" else each)
+        return Engine(choice, values, each, (weighted, plain))
+
+    def _checked(self, weighted: WithData[Tensor], choice: Choice, many: Tensor) -> Choice:
         """The engine, if it agrees with the plainest one: some of PyTorch's rules are wrong (pytorch #192540)."""
-        assert isinstance(self._scalar, WithData)
         found = choice.run(many, self._probes)[2]
         for number in sorted({0, len(many) // 3, 2 * len(many) // 3, len(many) - 1}):
-            wanted = loop(self._scalar.of(number))(many[number], self._probes)[2]
+            wanted = loop(weighted.of(number))(many[number], self._probes)[2]
             if not bool(((found[number] - wanted).abs() <= AGREED * wanted.abs().amax().clamp(min=1)).all()):
-                slow = over_batch(self._scalar, 1, vectorised=False)
+                slow = over_batch(weighted, 1, vectorised=False)
                 reason = f"the {choice.name} one differs from it, by a fault of PyTorch's"
                 return Choice("loop", reason, loop(slow), value_of(slow), False)
         return choice
+
+
+def _size(points: int) -> int:
+    """Of the pieces for so many points: a power of two, or as few as there are."""
+    if points <= LEAST:
+        return points
+    return min(MOST, 1 << (points - 1).bit_length())
+
+
+def _filled(rows: Tensor, size: int) -> Tensor:
+    """`(size, ...)`: the first rows, the last one again and again where there are fewer."""
+    missing = size - len(rows)
+    return rows[:size] if missing <= 0 else torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])

@@ -91,7 +91,7 @@ def _read(path: Path) -> Mapping[str, np.ndarray]:
     if path.is_dir():
         raise FileFormatError(f"{path}: expected a file that Solution.save wrote, got a folder")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if isinstance(file, np.ndarray):
                 raise ValueError("a single array")
             return {name: file[name] for name in file.files}

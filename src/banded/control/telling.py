@@ -143,14 +143,14 @@ def _advice(solution: Solution) -> str:
         return usual
     order = SCHEMES[solution.scheme].order if solution.scheme in SCHEMES else 1
     lines = [
-        f"The grid is coarse: twice the nodes make the error about {2**order} times smaller, but where controls jump."
+        f"The grid is coarse: twice the nodes make the error about {2**order} times smaller, save where controls jump."
     ]
     if order < 4:
         lines.append("With scheme='hermite-simpson' it may be much smaller.")
     if (few := _few(solution)) <= len(solution.error) / 5:
         lines.append(
             f"{few} of {len(solution.error)} intervals hold {MOST:.0%} of it, the worst one {_worst(solution)}: "
-            "a grid that is denser there pays, solve(grid=...)."
+            "solve(accuracy=1e-6) makes the grid finer there."
         )
     return " ".join([*lines, usual])
 

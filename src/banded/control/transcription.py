@@ -11,7 +11,7 @@ from banded.compiling import outside_graphs
 from banded.control.assembly import Assembly
 from banded.control.equations import Equations, slots
 from banded.control.labels import Clock
-from banded.control.stage import Differentiated, Looked, Stage
+from banded.control.stage import Differentiated, Engines, Looked, Stage
 from banded.errors import NonFiniteError
 from banded.hessian.lagrangian import ConstrainedPlan, Derivatives
 from banded.hessian.layout import Layout
@@ -70,6 +70,7 @@ class Transcription(ConstrainedPlan):
         border: unknowns at the end that couple to everything.
         clock: the times, for messages.
         compile: whether the stages' derivatives are to be compiled.
+        engines: compiled ones that there are; new ones are added.
     """
 
     def __init__(
@@ -81,10 +82,11 @@ class Transcription(ConstrainedPlan):
         border: int,
         clock: Clock,
         compile: bool,
+        engines: Engines,
     ) -> None:
         self.layout, self.constraints = layout, Rules(equations, clock)
         self._clock, many = clock, point.reshape(-1, self.n)
-        self._stages = tuple(Differentiated(stage, many, compile) for stage in stages)
+        self._stages = tuple(Differentiated(stage, many, compile, engines) for stage in stages)
         blocks = self.constraints.blocks
         self._assembly = Assembly(stages, blocks, [slots(one, stages) for one in blocks], self.n, border, point)
 

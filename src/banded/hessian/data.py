@@ -61,6 +61,10 @@ class WithData(Generic[Value]):
             self._rows = rows
             self._current = self._leaves if rows is None else [_taken(leaf, rows) for leaf in self._leaves]
 
+    def feed(self, *leaves: Any) -> None:
+        """Take these data from now on."""
+        self._rows, self._current = None, list(leaves)
+
     def of(self, number: int) -> Callable[[Tensor], Value]:
         """The function of a vector for the data of one problem."""
         dims = len(self._where.batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from banded.matrix.symmetric_banded import SymmetricBanded
 class Rows:
     """A matrix A of m rows and n columns, with at most w entries in a row, or a batch of such with entries alike.
 
-    `values[..., i, t] = A[i, columns[i, t]]`. Rows with fewer entries repeat a column, with zeros for values::
+    `values[..., i, t] = A[i, columns[i, t]]`. Rows with fewer entries repeat their last column, with zeros for values::
 
         columns    values          A of n = 4
         0  1       a00 a01         a00 a01  .   .
@@ -113,6 +114,14 @@ class Congruence:
         self._shapes = [one.shape for one in like.tensors]
         self._core, self._bandwidth = core.n, core.bandwidth
         self._check()
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """`(m,)`: how many entries of each row there are, but for repetitions of the last."""
+        same = self.places == self.places[:, -1:]
+        last = same.to(torch.int8).flip(1).cummin(1).values.sum(1)
+        found: np.ndarray = (self.places.shape[1] - last + 1).numpy()
+        return found
 
     def _check(self) -> None:
         widest = self._widest()

@@ -54,7 +54,7 @@ class Batch:
         self._histories = [History(methods.merit) for _ in range(len(self._x))]
         self._status: list[Status | None] = [None] * len(self._x)
         self._ends: list[tuple[Tensor, Any]] = []  # which problems ended, and what is known there
-        self._crowd = Crowd(methods.workspace, methods.algorithms, self._report)
+        self._crowd = Crowd(methods.workspace, methods.algorithms, self._report, in_step=callback is not None)
 
     def run(self) -> Results:
         """Until all have ended, or the user interrupts."""

@@ -1,5 +1,6 @@
 """Algorithms and workspaces brought together: questions are carried over, and answers back."""
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -102,6 +103,7 @@ class Crowd:
         algorithms: one for each.
         report: called with the numbers of problems, their iterates and the workspace's rows of them, whenever such
             begin; returns which of the algorithms end.
+        in_step: whether all are to make their steps together; else nobody waits for the slowest line search.
     """
 
     def __init__(
@@ -109,8 +111,9 @@ class Crowd:
         workspace: Desk,
         algorithms: Sequence[Algorithm],
         report: Callable[[Sequence[int], Sequence[Any], Sequence[int]], Sequence[bool]],
+        in_step: bool,
     ) -> None:
-        self._workspace, self._report = workspace, report
+        self._workspace, self._report, self._in_step = workspace, report, in_step
         self._algorithms = list(algorithms)
         self._numbers = list(range(len(algorithms)))
         self._questions: dict[int, Any] = {}  # by row: those that wait for an answer
@@ -135,7 +138,8 @@ class Crowd:
             self._iterates[row] = said
 
     def _answer(self) -> None:
-        kind = min(one.kind for one in self._questions.values())
+        waiting = Counter(one.kind for one in self._questions.values())
+        kind = min(waiting) if self._in_step else min(waiting, key=lambda one: (-waiting[one], one))
         rows = sorted(row for row, one in self._questions.items() if one.kind == kind)
         numbers = [self._questions.pop(row).number for row in rows]
         every = len(rows) == len(self._algorithms)

@@ -12,7 +12,7 @@ Answer = TypeVar("Answer")
 
 
 class Kind(IntEnum):
-    """The kinds of questions; of a batch, those with the lower number are answered first."""
+    """The kinds of questions; of a batch in step, those with the lower number are answered first."""
 
     ACCEPT = 0  # move to the point that was looked at last
     LARGEST = 1  # the largest absolute entry of the diagonal of H

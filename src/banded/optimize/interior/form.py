@@ -136,6 +136,13 @@ class Form:
         tensors = self.lower, self.upper, self.has_lower, self.has_upper, self.one_sided
         return tuple(one.contiguous().numpy() for one in tensors)
 
+    @cached_property
+    def block_arrays(self) -> tuple[np.ndarray, ...]:
+        """Of each block the first row, the end, the sign and the cost: likewise."""
+        first, end = (np.array([getattr(one, name) for one in self.blocks], np.int64) for name in ("first", "end"))
+        sign, cost = (np.array([getattr(one, name) for one in self.blocks], np.float64) for name in ("sign", "cost"))
+        return first, end, sign, cost
+
     def costs(self) -> Tensor:
         """`(N - n,)`: the gradient of the objective in y."""
         return torch.cat([self.lower.new_full((block.size,), block.cost) for block in self.blocks])

@@ -71,49 +71,49 @@ def condensed(
         congruence: JᵀDJ in the storage of H.
         epsilon: `(A,)`.
     """
-    n = form.n
-    C = compliance[:, None].expand(-1, form.m)
-    if form.blocks:
-        C = C.clone()
-        for block, one in form.parts(S):
-            C[:, block.first : block.end] += 1 / one
-    if form.m:
-        largest = torch.stack([one.abs().flatten(1).amax(1) for one in H.tensors]).amax(0)
-        size = torch.maximum(largest, S[:, :n].median(1).values)[:, None]  # bounds that are active do not count
-        C = torch.maximum(C, epsilon[:, None] * J.sizes() / size)
-        C = torch.where(C > 0, C, 1)  # of rows without entries
     if congruence.is_one_band and S.device.type == "cpu":
-        return BandSystem(form, H, J, S, compliance, congruence, C)
+        return BandSystem(form, H, J, S, compliance, congruence, epsilon)
+    C = softened(form, H, J, S, compliance, epsilon)
     return GeneralSystem(form, H, J, S, compliance[:, None], congruence, C)
+
+
+def softened(form: Form, H: Symmetric, J: Rows, S: Tensor, compliance: Tensor, epsilon: Tensor) -> Tensor:
+    """C `(A, m)`, with the unknowns of single rows eliminated, and ε; arguments as in `condensed`."""
+    C = compliance[:, None].repeat(1, form.m)
+    if not form.m:
+        return C
+    for block, one in form.parts(S):
+        C[:, block.first : block.end] += 1 / one
+    largest = torch.stack([one.abs().flatten(1).amax(1) for one in H.tensors]).amax(0)
+    size = torch.maximum(largest, S[:, : form.n].median(1).values)[:, None]  # bounds that are active do not count
+    C = torch.maximum(C, epsilon[:, None] * J.sizes() / size)
+    return torch.where(C > 0, C, 1)  # of rows without entries
 
 
 class BandSystem:
     """That whose matrix is one band, in compiled loops.
 
     Args:
-        form, H, J, S, compliance, congruence: as in `condensed`.
-        C: `(A, m)`: with the unknowns of single rows eliminated, and ε.
+        form, H, J, S, compliance, congruence, epsilon: as in `condensed`.
+
+    Attributes:
+        C: as `softened` has it.
     """
 
     def __init__(
-        self, form: Form, H: Symmetric, J: Rows, S: Tensor, compliance: Tensor, congruence: Congruence, C: Tensor
+        self, form: Form, H: Symmetric, J: Rows, S: Tensor, compliance: Tensor, congruence: Congruence, epsilon: Tensor
     ) -> None:
         from banded.optimize.interior import kkt_kernels  # numba takes half a second to load
 
         self._n, self._order, self._place = form.n, congruence.order, congruence.place
-        blocks = form.blocks
-        self._blocks = (
-            np.array([one.first for one in blocks], np.int64),
-            np.array([one.end for one in blocks], np.int64),
-            np.array([one.sign for one in blocks], np.float64),
-        )
-        self._H = H.band.contiguous().numpy()
+        self._blocks = form.block_arrays
+        self._H = H.band.mT.contiguous().numpy()  # column after column, as it was read
         self._S = self._along(S)
-        self._rows = congruence.places.numpy(), J.values.contiguous().numpy(), C.contiguous().numpy()
+        self._rows = congruence.places.numpy(), congruence.lengths, J.values.contiguous().numpy()
         self._compliance = compliance.numpy()
-        count, rows, n = self._H.shape
-        self._L, info = np.empty((count, n, rows)), np.empty(count, np.int64)
-        kkt_kernels.condense(self._H, self._S, *self._rows, self._L, info)
+        self.C, self._L, info = np.empty((len(S), form.m)), np.empty_like(self._H), np.empty(len(S), np.int64)
+        softness = self._compliance, epsilon.numpy(), self._blocks
+        kkt_kernels.condense(self._H, self._S, *self._rows, *softness, self.C, self._L, info)
         self.good = torch.from_numpy(info == 0)
 
     def solve(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,7 +125,7 @@ class BandSystem:
         error = np.empty(len(first))
         limits = REFINEMENTS, ENOUGH, WORTH, CONDITION
         kkt_kernels.solve(
-            self._L, self._H, self._S, *self._rows, self._compliance, self._blocks, limits,
+            self._L, self._H, self._S, *self._rows, self.C, self._compliance, self._blocks, limits,
             first, b.contiguous().numpy(), v, multipliers, error,
         )  # fmt: skip
         found = torch.from_numpy(v)
@@ -139,8 +139,7 @@ class BandSystem:
             return self
         other, index = copy.copy(self), rows.numpy()
         other._H, other._S, other._L = self._H[index], self._S[index], self._L[index]
-        places, values, C = self._rows
-        other._rows = places, values[index], C[index]
+        other._rows, other.C = (*self._rows[:2], self._rows[2][index]), self.C[index]
         other._compliance, other.good = self._compliance[index], self.good[rows]
         return other
 

@@ -1,8 +1,9 @@
 """Compiled loops of the condensed system, where its matrix is one band: assemble, factor, solve and refine.
 
-Of one problem: H `(k + 1, n)`, a lower band; S `(N,)`, added to its diagonal, and that of the unknowns y after it; rows
-with entries `values` `(m, w)` at `places` `(m, w)`; C `(m,)`. y stands in the rows from `first[q]` to `end[q]` with the
-coefficient `sign[q]`, block after block. All vectors have x in the order of the band. See `kkt` for the mathematics.
+Of one problem: H `(n, k + 1)`, a lower band, column after column; S `(N,)`, added to its diagonal, and that of the
+unknowns y after it; rows with `values` `(m, w)` at `places` `(m, w)`, of which the first `lengths[i]` count;
+C `(m,)`. y stands in the rows from `first[q]` to `end[q]` with the coefficient `sign[q]`, block after block. All
+vectors have x in the order of the band. See `kkt` for the mathematics.
 """
 
 from typing import Any, TypeAlias
@@ -10,46 +11,126 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from banded.factor.cholesky_kernels import backward_one, factor_one, forward_one, turn
-from banded.factor.jit import compiled, exact
+from banded.factor.cholesky_kernels import NARROW, backward_one, factor_one, forward_one
+from banded.factor.jit import compiled, exact, fast
 
 Array: TypeAlias = NDArray[Any]
-Blocks: TypeAlias = tuple[Array, Array, Array]
+Blocks: TypeAlias = tuple[Array, Array, Array, Array]
 allocating = compiled("contract")
+MAGNITUDE = 0x7FFF_FFFF_FFFF_FFFF  # the bits of a double without its sign, in the order of absolute values
 
 
 @exact
-def _condense(H: Array, S: Array, places: Array, values: Array, C: Array, L: Array) -> int:
-    """Factor H + S + Aᵀ C⁻¹ A into L `(n, k + 1)`; 0, or 1 + the row at which that fails."""
-    turn(H, L)
-    m, w = places.shape
-    for j in range(L.shape[0]):
-        L[j, 0] += S[j]
+def _select(x: Array, k: int) -> Any:
+    """The entry that is at place k once x is sorted, which is sorted in part (Hoare 1961, CACM 4:321-322)."""
+    low, high = 0, len(x) - 1
+    while low < high:
+        pivot, i, j = x[k], low, high
+        while i <= j:
+            while x[i] < pivot:
+                i += 1
+            while pivot < x[j]:
+                j -= 1
+            if i <= j:
+                x[i], x[j] = x[j], x[i]
+                i += 1
+                j -= 1
+        if j < k:
+            low = i
+        if k < i:
+            high = j
+    return x[k]
+
+
+@exact
+def _bits(cells: Array) -> Any:
+    """Those of the largest absolute value, of doubles seen as whole numbers: so SIMD can look for it."""
+    most = np.int64(0)
+    for i in range(len(cells)):
+        most = max(most, cells[i] & MAGNITUDE)
+    return most
+
+
+@exact
+def _size(H: Array, S: Array, room: Array) -> Any:
+    """The largest entry of H or, if that is larger, the median of S `(n,)`; `room` `(n,)` is overwritten."""
+    bits = np.int64(_bits(H.reshape(H.size).view(np.int64)))
+    largest = bits.view(np.float64)
+    middle, below = (len(S) - 1) // 2, 0
+    for j in range(len(S)):
+        below += S[j] <= largest
+        room[j] = S[j]
+    return largest if below > middle else _select(room, middle)
+
+
+@exact
+def _soften(
+    H: Array, S: Array, values: Array, compliance: float, epsilon: float, blocks: Blocks, C: Array, room: Array
+) -> None:
+    """C = δ_c + Σ_y 1 / S_y of each row, at least ε |J_i|² / |W|, and 1 in rows without entries."""
+    first, end, _, _ = blocks
+    n = H.shape[0]
+    m, w = values.shape
+    size = _size(H, S[:n], room)
     for i in range(m):
-        inverse = 1 / C[i]
+        C[i] = compliance
+    at = n
+    for q in range(len(first)):
+        for i in range(first[q], end[q]):
+            C[i] += 1 / S[at]
+            at += 1
+    for i in range(m):
+        square = 0.0
         for t in range(w):
-            entry = values[i, t] * inverse
-            row = places[i, t]
-            for s in range(w):
-                if row >= places[i, s]:
-                    L[places[i, s], row - places[i, s]] += entry * values[i, s]
+            square += values[i, t] * values[i, t]
+        C[i] = max(C[i], epsilon * square / size)
+        if not C[i] > 0:
+            C[i] = 1
+
+
+@exact
+def _condense(H: Array, S: Array, places: Array, lengths: Array, values: Array, C: Array, L: Array) -> int:
+    """Factor H + S + Aᵀ C⁻¹ A into L `(n, k + 1)`; 0, or 1 + the row at which that fails."""
+    n, w = H.shape
+    for j in range(n):
+        for d in range(w):
+            L[j, d] = H[j, d]
+        L[j, 0] += S[j]
+    for i in range(places.shape[0]):
+        inverse = 1 / C[i]
+        for t in range(lengths[i]):
+            entry, column = values[i, t] * inverse, places[i, t]
+            for s in range(t, lengths[i]):
+                d = places[i, s] - column
+                if d >= 0:
+                    L[column, d] += entry * values[i, s]
+                else:
+                    L[column + d, -d] += entry * values[i, s]
     info: int = factor_one(L, L)
     return info
 
 
 @exact
-def condense(H: Array, S: Array, places: Array, values: Array, C: Array, L: Array, info: Array) -> None:
-    """The same for every problem of a batch."""
+def condense(
+    H: Array, S: Array, places: Array, lengths: Array, values: Array, compliance: Array, epsilon: Array,
+    blocks: Blocks, C: Array, L: Array, info: Array,
+) -> None:  # fmt: skip
+    """The same for every problem of a batch, with the C that it takes."""
     for b in range(H.shape[0]):
-        info[b] = _condense(H[b], S[b], places, values[b], C[b], L[b])
+        if len(places):
+            _soften(
+                H[b], S[b], values[b], compliance[b], epsilon[b], blocks, C[b], L[b].reshape(L[b].size)[: H.shape[1]]
+            )
+        info[b] = _condense(H[b], S[b], places, lengths, values[b], C[b], L[b])
 
 
 @exact
 def _once(
-    L: Array, S: Array, places: Array, values: Array, C: Array, blocks: Blocks, a: Array, b: Array, v: Array, u: Array
-) -> None:
+    L: Array, S: Array, places: Array, lengths: Array, values: Array, C: Array, blocks: Blocks,
+    a: Array, b: Array, v: Array, u: Array,
+) -> None:  # fmt: skip
     """The solution v, u for right-hand sides a, b, with C as it is."""
-    first, end, sign = blocks
+    first, end, sign, _ = blocks
     n = L.shape[0]
     m, w = places.shape
     for i in range(m):
@@ -64,7 +145,7 @@ def _once(
         v[j] = a[j]
     for i in range(m):
         scaled = u[i] / C[i]
-        for t in range(w):
+        for t in range(lengths[i]):
             v[places[i, t]] += values[i, t] * scaled
     x = v[:n].reshape(n, 1)
     forward_one(L, x)
@@ -82,24 +163,51 @@ def _once(
 
 
 @exact
+def _subtract_narrow(H: Array, v: Array, above: Array) -> None:
+    """Above - H v in place, of a band of few diagonals."""
+    n, w = H.shape
+    for j in range(n):
+        column, x, y = H[j], v[j : j + w], above[j : j + w]
+        total = column[0] * x[0]
+        for d in range(1, len(x)):
+            total += column[d] * x[d]
+            y[d] -= column[d] * x[0]
+        y[0] -= total
+
+
+@fast
+def _subtract_wide(H: Array, v: Array, above: Array) -> None:
+    """The same, SIMD along the columns."""
+    n, w = H.shape
+    for j in range(n):
+        column, x, y = H[j], v[j], above[j : j + w]
+        for d in range(len(y)):
+            y[d] -= column[d] * x
+    for j in range(n):
+        column, x = H[j], v[j : j + w]
+        total = above.dtype.type(0)
+        for d in range(1, len(x)):
+            total += column[d] * x[d]
+        above[j] -= total
+
+
+@exact
 def _residual(
-    H: Array, S: Array, places: Array, values: Array, compliance: float, blocks: Blocks,
+    H: Array, S: Array, places: Array, lengths: Array, values: Array, compliance: float, blocks: Blocks,
     a: Array, b: Array, v: Array, u: Array, above: Array, below: Array,
 ) -> None:  # fmt: skip
     """What v, u leave of the right-hand sides of the system itself, in `above` and `below`."""
-    first, end, sign = blocks
-    k, n = H.shape[0] - 1, H.shape[1]
-    m, w = places.shape
+    first, end, sign, _ = blocks
+    n, w = H.shape
     for j in range(n):
-        above[j] = a[j] - (S[j] + H[0, j]) * v[j]
-    for d in range(1, k + 1):
-        for j in range(n - d):
-            above[j + d] -= H[d, j] * v[j]
-        for j in range(n - d):
-            above[j] -= H[d, j] * v[j + d]
-    for i in range(m):
+        above[j] = a[j] - S[j] * v[j]
+    if w > NARROW:
+        _subtract_wide(H, v[:n], above[:n])
+    else:
+        _subtract_narrow(H, v[:n], above[:n])
+    for i in range(len(places)):
         total = b[i] + compliance * u[i]
-        for t in range(w):
+        for t in range(lengths[i]):
             total -= values[i, t] * v[places[i, t]]
             above[places[i, t]] -= values[i, t] * u[i]
         below[i] = total
@@ -137,10 +245,17 @@ def _error(above: Array, below: Array, a: Array, b: Array, v: Array, u: Array, c
     return max(first, second) if first == first and second == second else np.nan
 
 
+@exact
+def _add(x: Array, y: Array, factor: int) -> None:
+    """X + a y in place."""
+    for i in range(len(x)):
+        x[i] += factor * y[i]
+
+
 @allocating
 def solve(
-    L: Array, H: Array, S: Array, places: Array, values: Array, C: Array, compliance: Array, blocks: Blocks,
-    limits: tuple[int, float, float, float], a: Array, b: Array, v: Array, u: Array, error: Array,
+    L: Array, H: Array, S: Array, places: Array, lengths: Array, values: Array, C: Array, compliance: Array,
+    blocks: Blocks, limits: tuple[int, float, float, float], a: Array, b: Array, v: Array, u: Array, error: Array,
 ) -> None:  # fmt: skip
     """Solve every problem of a batch, and refine while that pays.
 
@@ -151,20 +266,21 @@ def solve(
     above, below = np.empty(size, a.dtype), np.empty(m, a.dtype)
     dv, du = np.empty(size, a.dtype), np.empty(m, a.dtype)
     for i in range(a.shape[0]):
-        _once(L[i], S[i], places, values[i], C[i], blocks, a[i], b[i], v[i], u[i])
-        _residual(H[i], S[i], places, values[i], compliance[i], blocks, a[i], b[i], v[i], u[i], above, below)
+        matrix, softened = (H[i], S[i], places, lengths, values[i]), (S[i], places, lengths, values[i], C[i])
+        _once(L[i], *softened, blocks, a[i], b[i], v[i], u[i])
+        _residual(*matrix, compliance[i], blocks, a[i], b[i], v[i], u[i], above, below)
         error[i] = _error(above, below, a[i], b[i], v[i], u[i], condition)
         for _ in range(turns):
             if not error[i] > enough:
                 break
-            _once(L[i], S[i], places, values[i], C[i], blocks, above, below, dv, du)
-            v[i] += dv
-            u[i] += du
-            _residual(H[i], S[i], places, values[i], compliance[i], blocks, a[i], b[i], v[i], u[i], above, below)
+            _once(L[i], *softened, blocks, above, below, dv, du)
+            _add(v[i], dv, 1)
+            _add(u[i], du, 1)
+            _residual(*matrix, compliance[i], blocks, a[i], b[i], v[i], u[i], above, below)
             now = _error(above, below, a[i], b[i], v[i], u[i], condition)
             if not now < error[i]:
-                v[i] -= dv
-                u[i] -= du
+                _add(v[i], dv, -1)
+                _add(u[i], du, -1)
                 break
             going = now < worth * error[i]
             error[i] = now

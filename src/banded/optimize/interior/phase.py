@@ -24,6 +24,7 @@ LARGE = 1e3  # of least-squares multipliers, from which none are better
 POOR = 1e-8  # relative residual from which the system is condensed with another ε
 OTHERS, LIMITS = (1e-2, 1e2), (1e-14, 1e-6)  # times the last ε, and within which limits
 TURNS = 8  # of inverse iteration
+TENSORS = ("_epsilon", "_v", "_rows", "_correction")
 WORTH = 0.3  # to which the residual must fall, for another ε
 
 
@@ -63,6 +64,7 @@ class Phase:
         self._there = here  # with derivatives
         self._looked = [False] * len(here.v)  # whether the last trial is that
         self._correction = here.rows
+        self._taken: Phase | None = None  # as it was when it was taken from another
 
     def take(self, rows: Tensor) -> Phase:
         """Some of the problems."""
@@ -70,24 +72,33 @@ class Phase:
         other.form, other.evaluator = self.form.take(rows), self.evaluator.take(rows)
         other.here, other._there = self.here.take(rows), self._there.take(rows)
         other.proximal = None if self.proximal is None else self.proximal.take(rows)
-        for name in ("_epsilon", "_v", "_rows", "_correction"):
+        for name in TENSORS:
             setattr(other, name, getattr(self, name)[rows])
         other._step = Move(*(one[rows] for one in self._step))
         numbers = rows.tolist()
         other._systems = [self._systems[row] for row in numbers]
         other._looked = [self._looked[row] for row in numbers]
+        other._taken = copy.copy(other)
         return other
 
     def put(self, rows: Tensor, other: Phase) -> None:
-        """Some of the problems replaced, their form included."""
-        self.form = self.form.put(rows, other.form)
-        self.evaluator = self.evaluator.with_form(self.form)
-        self.here, self._there = self.here.put(rows, other.here), self._there.put(rows, other._there)
-        if self.proximal is not None and other.proximal is not None:
+        """Some of the problems replaced, their form included: what of it has changed since they were taken."""
+        known = other._taken
+        if known is None or other.form is not known.form:
+            self.form = self.form.put(rows, other.form)
+            self.evaluator = self.evaluator.with_form(self.form)
+        if known is None or other.here is not known.here:
+            self.here = self.here.put(rows, other.here)
+        if known is None or other._there is not known._there:
+            self._there = self._there.put(rows, other._there)
+        if self.proximal is not None and other.proximal is not None and known is None:
             self.proximal = self.proximal.put(rows, other.proximal)
-        for name in ("_epsilon", "_v", "_rows", "_correction"):
-            setattr(self, name, getattr(self, name).index_copy(0, rows, getattr(other, name)))
-        self._step = Move(*(one.index_copy(0, rows, new) for one, new in zip(self._step, other._step, strict=True)))
+        for name in TENSORS:
+            if known is None or getattr(other, name) is not getattr(known, name):
+                setattr(self, name, getattr(self, name).index_copy(0, rows, getattr(other, name)))
+        if known is None or other._step is not known._step:
+            moves = zip(self._step, other._step, strict=True)
+            self._step = Move(*(one.index_copy(0, rows, new) for one, new in moves))
         for place, row in enumerate(rows.tolist()):
             self._systems[row], self._looked[row] = other._systems[place], other._looked[place]
 

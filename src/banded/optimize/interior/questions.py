@@ -10,7 +10,7 @@ Asking: TypeAlias = Generator[Any, Any, Answer]
 
 
 class Step(IntEnum):
-    """The kinds of questions; in each phase, of a batch those with the lower number are answered first."""
+    """The kinds of questions; in each phase, of a batch in step, those with the lower number are answered first."""
 
     MEASURE = 0  # how far the point is from an optimum of the barrier problem
     MULTIPLIERS = 1  # λ anew, as least squares has them
