@@ -35,9 +35,7 @@ RATES: dict[str, tuple[float, ...]] = {
     "acrobot": (0.3, 0.4, -3.96462482, 2.03794093),
 }
 
-# Minima by intervals, in their digits: recomputed by an interior-point method with exact second derivatives. Where its
-# tolerance of 1e-9 left the last digits to the barrier, those here are of Ipopt 3.14 with one of 1e-12 and bounds as
-# they are (goddard, parking), of the formula (least_time), or of a tolerance of 1e-11 (van_der_pol, hanging_chain).
+# Minima by intervals, in the digits of the reference: published, exact, or recomputed by an interior-point method.
 MINIMA: list[tuple[str, dict[str, Any], str | Scheme, dict[int, str]]] = [
     ("swingup", {}, TR, {20: "60.682465", 40: "59.325536", 100: "58.896710", 200: "58.830379"}),
     ("swingup", {}, HS, {20: "58.702669", 40: "58.807576", 100: "58.807666", 320: "58.807667"}),
@@ -45,42 +43,76 @@ MINIMA: list[tuple[str, dict[str, Any], str | Scheme, dict[int, str]]] = [
     ("swingup", {"basin": "B"}, HS, {40: "57.945022", 100: "57.944785", 200: "57.944781"}),
     ("block_move", {}, TR, {10: "12.46105919", 50: "12.01894185", 100: "12.00476589"}),
     ("block_move", {}, HS, {1: "12.00000000", 10: "12.00000000", 50: "12.00000000"}),
-    ("least_time", {}, TR, {50: "2.00080048", 51: "2.00038458", 100: "2.00020003", 200: "2.00005000"}),
-    ("least_time", {}, HS, {50: "2.00000000", 51: "2.00012817", 100: "2.00000000"}),
+    ("least_time", {}, TR, {50: "2.00080048", 51: "2.00038458", 100: "2.00020004", 200: "2.00005002"}),
+    ("least_time", {}, HS, {50: "2.00000000", 51: "2.00012818", 100: "2.00000000"}),
     ("brachistochrone", {}, TR, {20: "1.80213757", 50: "1.80169276", 100: "1.80162588", 200: "1.80160885"}),
     ("brachistochrone", {}, HS, {8: "1.80160474", 20: "1.80160316", 100: "1.80160312"}),
     ("bryson_denham", {}, TR, {50: "4.01379309", 90: "4.00437064", 100: "4.00352671"}),
-    ("bryson_denham", {}, HS, {30: "4.00000000", 50: "3.99987587", 90: "4.00000000", 100: "3.99999217"}),
+    ("bryson_denham", {}, HS, {30: "4.00000000", 50: "3.99987587", 90: "4.00000000", 100: "3.99999218"}),
     ("breakwell", {}, TR, {50: "4.46360582", 100: "4.44929975", 200: "4.44566805"}),
-    ("breakwell", {}, HS, {50: "4.44444444", 100: "4.44444444"}),
+    ("breakwell", {}, HS, {50: "4.44444445", 100: "4.44444445"}),
     ("van_der_pol", {}, TR, {75: "5.37642152", 100: "5.33392505", 300: "5.28420990"}),
-    ("van_der_pol", {}, HS, {75: "5.27808690", 150: "5.27805670", 300: "5.27805102", 1200: "5.27805090"}),
+    ("van_der_pol", {}, HS, {75: "5.27808690", 150: "5.27805670", 300: "5.27805102", 1200: "5.27805092"}),
     ("van_der_pol", {"floor": -0.25}, TR, {100: "3.63160026"}),
-    ("van_der_pol", {"floor": -0.25}, HS, {100: "3.61524375", 200: "3.61514288", 800: "3.61518072"}),
-    ("goddard", {}, TR, {100: "-1.01283202", 200: "-1.01283569", 400: "-1.01283661"}),
-    ("goddard", {}, TR, {800: "-1.01283684", 1600: "-1.01283690"}),
-    ("goddard", {}, HS, {100: "-1.01283963"}),
+    ("van_der_pol", {"floor": -0.25}, HS, {100: "3.61524375", 200: "3.61514289", 800: "3.61518074"}),
+    ("goddard", {}, TR, {100: "-1.01283201", 200: "-1.01283567", 400: "-1.01283656"}),
+    ("goddard", {}, TR, {800: "-1.01283674", 1600: "-1.01283670"}),
+    ("goddard", {}, HS, {100: "-1.01283961"}),
     ("steering", {}, TR, {50: "0.554668765", 100: "0.554595401", 200: "0.554577016", 400: "0.554572414"}),
     ("steering", {}, HS, {50: "0.554570879"}),
-    ("hanging_chain", {}, TR, {100: "5.06978461", 199: "5.06892086", 200: "5.06891734", 400: "5.06862169"}),
+    ("hanging_chain", {}, TR, {100: "5.06978461", 199: "5.06892086", 200: "5.06891734", 400: "5.06862170"}),
     ("hanging_chain", {}, TR, {800: "5.06852418"}),
     ("hanging_chain", {}, LINEAR, {50: "5.06848019", 100: "5.06848012", 200: "5.06848011"}),
-    ("hypersensitive", {}, TR, {50: "1.71982160", 100: "1.38601605", 200: "1.35632285", 500: "1.33761914"}),
+    ("hypersensitive", {}, TR, {50: "1.71982160", 100: "1.38601605", 200: "1.35632285", 500: "1.33761915"}),
     ("hypersensitive", {}, TR, {1000: "1.33285432"}),
     ("hypersensitive", {}, HS, {50: "1.30824398", 100: "1.33053226", 200: "1.33093461", 500: "1.33081269"}),
     ("hypersensitive", {}, HS, {1000: "1.33080729", 4000: "1.33080691"}),
     ("hypersensitive", {"duration": 40}, HS, {1000: "1.33080706"}),
-    ("parking", {}, TR, {50: "2.00435232", 100: "1.99982088", 200: "1.99868072"}),
-    ("parking", {}, HS, {40: "1.99827039", 50: "1.99830666", 100: "1.99829997", 200: "1.99830092", 400: "1.99830025"}),
+    ("parking", {}, TR, {50: "2.00435232", 100: "1.99982088", 200: "1.99868073"}),
+    ("parking", {}, HS, {40: "1.99827040", 50: "1.99830667", 100: "1.99829998", 200: "1.99830093", 400: "1.99830028"}),
     ("quadrotor", {}, TR, {50: "21.1318914", 100: "21.0962582", 200: "21.0859608"}),
     ("quadrotor", {}, HS, {25: "21.0831178", 50: "21.0822284", 100: "21.0821785", 400: "21.0821753"}),
     ("acrobot", {}, TR, {20: "36.5852199", 40: "35.6909739", 50: "35.4687946", 60: "35.2867680", 100: "35.0664059"}),
     ("acrobot", {}, HS, {20: "34.6711487", 50: "34.8867945", 60: "34.9096247", 80: "34.9182682"}),
 ]
+# Where these are not met: what Ipopt 3.14.19 finds with a tolerance of 1e-12 and bounds as they are, from the same
+# guess by the same scheme; the trapezoidal rule for least_time has a closed form, which agrees with it.
+SHORT: dict[tuple[str, str, int], str] = {
+    ("least_time", TR, 100): "2.00020003",
+    ("least_time", TR, 200): "2.00005000",
+    ("least_time", HS, 51): "2.00012817",
+    ("van_der_pol", HS, 1200): "5.27805090",
+    ("van_der_pol", HS, 800): "3.61518072",  # with a floor
+    ("goddard", TR, 100): "-1.01283202",
+    ("goddard", TR, 200): "-1.01283569",
+    ("goddard", TR, 400): "-1.01283661",
+    ("goddard", TR, 800): "-1.01283684",
+    ("goddard", TR, 1600): "-1.01283690",
+    ("goddard", HS, 100): "-1.01283963",
+    ("parking", TR, 200): "1.99868072",
+    ("parking", HS, 200): "1.99830092",
+    ("parking", HS, 400): "1.99830025",
+}
+REASON = "the reference, of a tolerance of 1e-9, is 1e-8 to 2e-7 above what Ipopt finds with one of 1e-12"
+ALL = [(name, given, scheme, count, value) for name, given, scheme, values in MINIMA for count, value in values.items()]
+
+
+def labelled(case: tuple[str, dict[str, Any], str | Scheme, int, str], value: str, *marks: pytest.MarkDecorator) -> Any:
+    name, given, scheme, count, _ = case
+    label = "-".join(map(str, (name, *given.values(), scheme, count)))
+    return pytest.param(name, given, scheme, count, value, id=label, marks=marks)
+
+
 CASES = [
-    pytest.param(name, given, scheme, count, value, id=f"{'-'.join(map(str, (name, *given.values(), scheme)))}-{count}")
-    for name, given, scheme, values in MINIMA
-    for count, value in values.items()
+    labelled(
+        case,
+        case[4],
+        *([pytest.mark.xfail(strict=True, reason=REASON)] if (case[0], case[2], case[3]) in SHORT else []),
+    )
+    for case in ALL
+]
+MET_BY_IPOPT = [
+    labelled(case, SHORT[case[0], str(case[2]), case[3]]) for case in ALL if (case[0], case[2], case[3]) in SHORT
 ]
 
 
@@ -111,6 +143,15 @@ def test_the_dynamics_at_a_point(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "given", "scheme", "intervals", "value"), CASES)
 def test_the_minimum(name: str, given: dict[str, Any], scheme: str | Scheme, intervals: int, value: str) -> None:
+    solution = solved(name, scheme, intervals, *given.values())
+    assert solution.status is Status.CONVERGED
+    assert agree(solution.cost, value), f"{solution.cost:.12f}"
+
+
+@pytest.mark.parametrize(("name", "given", "scheme", "intervals", "value"), MET_BY_IPOPT)
+def test_the_minimum_where_the_reference_falls_short(
+    name: str, given: dict[str, Any], scheme: str, intervals: int, value: str
+) -> None:
     solution = solved(name, scheme, intervals, *given.values())
     assert solution.status is Status.CONVERGED
     assert agree(solution.cost, value), f"{solution.cost:.12f}"
@@ -204,7 +245,20 @@ def test_the_rocket_converges_in_spite_of_its_singular_arc() -> None:
     changes = [after - before for before, after in pairwise(costs)]
     for before, after in pairwise(changes):
         assert log2(before / after) == pytest.approx(2, abs=0.15)
-    assert solved("goddard", TR, 400).duration == pytest.approx(0.19885, abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "digits"),
+    [
+        pytest.param(
+            0.19884185, 1e-8, marks=pytest.mark.xfail(strict=True, reason="Ipopt differs by 8e-6, too"), id="reference"
+        ),
+        pytest.param(0.19884996, 2e-6, id="Ipopt"),
+    ],
+)
+def test_how_long_the_rocket_flies(seconds: float, digits: float) -> None:
+    """The height hardly knows: it is known to the square of this error."""
+    assert solved("goddard", TR, 400).duration == pytest.approx(seconds, abs=digits)
 
 
 def test_ends_of_exact_minima() -> None:

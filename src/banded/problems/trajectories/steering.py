@@ -1,7 +1,8 @@
 """A particle that is steered to a height and a speed in least time; COPS 3 (Dolan, Moré & Munson 2004).
 
 Constant thrust in a direction u: x'' = 100 cos u, y'' = 100 sin u with |u| <= π/2, from rest at the origin to y = 5,
-x' = 45 and y' = 0, dimensionless. The tangent of u is linear in time (Bryson & Ho 1975, Applied Optimal Control, §2).
+x' = 45 and y' = 0, dimensionless. The tangent of u is linear in time (Bryson & Ho 1975, Applied Optimal
+Control, ch. 2).
 """
 
 from __future__ import annotations
