@@ -163,7 +163,7 @@ class ControlProblem:
                 problem solved again; None for the grid as it is.
             max_nodes: T at most, then.
             compile: compile derivatives as one graph (seconds, once; cached on disk).
-            options: tolerance, max_iterations, max_seconds, progress, callback as in `minimize`.
+            options: tolerance, max_iterations, max_seconds, barrier, progress, callback as in `minimize`.
 
         Returns:
             A `Solution`; of a batch, `Solutions`.

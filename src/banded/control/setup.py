@@ -137,7 +137,7 @@ class Setup:
             return
         copy = torch.arange(self.n - self.copies, self.n)
         linear = (Linear(copy[None], 1.0), Linear(chain.nodes.x[:1], -1.0))
-        equations.append(Equations("copy", self.states, linear, (), chain.states, chain.nodes.s[:1]))
+        equations.append(Equations("linked ends", self.states, linear, (), chain.states, chain.nodes.s[:1]))
         if problem.periodic:
             which = torch.tensor(problem.periodic)
             linear = (Linear(last[which][None], 1.0), Linear(copy[which][None], -1.0))
@@ -164,4 +164,4 @@ class Setup:
         if chain.between is not None:
             told += [(chain.between.x, chain.states, chain.between.s)]
             told += [(chain.between.u, chain.controls, chain.between.s)]
-        return places_of(self.n, told, "copy")
+        return places_of(self.n, told, "the first state, as the end sees it,")

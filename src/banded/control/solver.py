@@ -30,6 +30,7 @@ class Options(TypedDict, total=False):
     tolerance: float
     max_iterations: int | None
     max_seconds: float | None
+    barrier: str | None
     progress: bool | None
     callback: Callable[[Any, Any], object] | None
 

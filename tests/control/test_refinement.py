@@ -1,0 +1,126 @@
+"""Grids that are made finer until an accuracy is reached."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from moves import SCHEMES, block, hasty, pendulum
+
+from banded import RungeKutta, Scheme, Status
+from banded.control.refinement import LEAST, ROUNDS, Round, refined
+from banded.problems import hypersensitive
+
+
+@pytest.mark.parametrize(
+    ("scheme", "accuracy"),
+    [("euler", 1e-4), ("trapezoidal", 1e-6), ("hermite-simpson", 1e-8), ("midpoint", 1e-4), ("rk4", 1e-8)],
+)
+def test_the_accuracy_is_reached(scheme: str, accuracy: float) -> None:
+    found = pendulum(control_bounds=None).solve(11, scheme, accuracy=accuracy)
+    assert found.success
+    assert found.accuracy <= accuracy
+    assert found.accuracy == float(found.error.max())
+    first, *_, last = found.rounds
+    assert (first.nodes, last.nodes) == (11, len(found.t))
+    assert first.accuracy > accuracy >= last.accuracy == found.accuracy
+    assert last.iterations == found.iterations
+    assert len(found.rounds) <= 4  # a smooth solution takes few: its errors fall as the scheme says
+    assert all(before.nodes < after.nodes for before, after in pairwise(found.rounds))
+
+
+def test_the_motion_is_as_accurate_as_that() -> None:
+    coarse, fine = (pendulum(control_bounds=None).solve(11, "rk4", accuracy=one) for one in (1e-4, 1e-8))
+    assert fine.simulate().gap < 1e-6 < coarse.simulate().gap
+
+
+def test_nodes_are_added_where_the_error_is() -> None:
+    """The hypersensitive problem moves at both ends only."""
+    found = hypersensitive().solve(51, "hermite-simpson", accuracy=1e-8)
+    assert found.accuracy <= 1e-8
+    inside = (found.t > 15) & (found.t < 35)
+    assert int(inside.sum()) <= 21 < len(found.t) - int(inside.sum())
+    assert found.cost == pytest.approx(1.3308069, abs=1e-6)
+
+
+def test_a_jump_of_a_control_is_closed_in_on() -> None:
+    """The force turns from 1 to -1 in the middle, where no node is: intervals there shrink, and only there."""
+    found = hasty().solve(12, accuracy=1e-6)
+    assert found.accuracy <= 1e-6
+    h = found.t.diff()
+    assert float(h.min()) < float(h.max()) / 20
+    assert float((found.t[int(h.argmin())] - 1).abs()) < 0.05
+    assert found.cost == pytest.approx(2, abs=1e-4)
+
+
+def test_a_grid_that_is_fine_enough_stays() -> None:
+    found = block().solve(6, "hermite-simpson", accuracy=1e-6)
+    assert len(found.rounds) == 1
+    assert len(found.t) == 6
+
+
+def test_there_are_no_more_nodes_than_allowed() -> None:
+    found = pendulum().solve(11, accuracy=1e-12, max_nodes=40)
+    assert 30 <= len(found.t) <= 40
+    assert found.accuracy > 1e-12
+    assert len(pendulum().solve(11, accuracy=1e-12, max_nodes=5).t) == 11
+
+
+def test_a_grid_of_ones_own_is_divided() -> None:
+    grid = torch.tensor([0, 0.1, 0.5, 0.6, 1.0], dtype=torch.float64)
+    found = pendulum(control_bounds=None).solve(grid=grid, accuracy=1e-4)
+    for s in grid:
+        assert float((found.t / 5 - s).abs().min()) < 1e-12
+
+
+def test_what_is_not_solved_is_not_refined() -> None:
+    found = block(control_bounds=(-1, 1)).solve(11, accuracy=1e-6)
+    assert found.status is Status.INFEASIBLE
+    assert len(found.rounds) == 1
+
+
+def test_a_duration_that_is_found_and_a_guess() -> None:
+    coarse = hasty().solve(7)
+    found = hasty().solve(7, accuracy=1e-4, guess=coarse, warm_start=coarse)
+    assert found.accuracy <= 1e-4
+    assert found.rounds[0].iterations <= coarse.iterations
+
+
+def test_it_ends_though_the_error_never_falls() -> None:
+    """What rounds there were is told of all of them, the last one, too."""
+    solution = block().solve(3)
+    grids = []
+
+    def solve(grid: torch.Tensor, earlier: Any) -> Any:
+        assert (earlier is None) == (not grids)
+        grids.append(grid)
+        return replace(solution, error=torch.cat([torch.ones(1), torch.zeros(len(grid) - 2)]).double())
+
+    found = refined(solve, torch.linspace(0, 1, 3, dtype=torch.float64), 1e-3, 4, 10**6)
+    assert len(grids) == len(found.rounds) <= ROUNDS
+    assert found.rounds[-1] == Round(len(grids[-1]), 1.0, solution.iterations)
+    assert float(grids[-1].diff().min()) > LEAST / 10
+    assert bool((grids[-1].diff() > 0).all())
+
+
+@pytest.mark.parametrize("scheme", [*SCHEMES, RungeKutta(controls="constant")])
+def test_solving_again_gives_the_same(scheme: str | Scheme) -> None:
+    first, second = (pendulum().solve(9, scheme, accuracy=1e-2) for _ in range(2))
+    assert torch.equal(first.x, second.x)
+    assert first.rounds == second.rounds
+
+
+@pytest.mark.parametrize("accuracy", [0, -1e-6, "1e-6", float("nan")])
+def test_accuracies_that_are_none(accuracy: Any) -> None:
+    with pytest.raises(ValueError, match="accuracy: expected a positive number such as 1e-6, or None, got"):
+        block().solve(5, accuracy=accuracy)
+
+
+def test_other_bad_values() -> None:
+    with pytest.raises(TypeError, match=r"max_nodes: expected a whole number, got 40\.5"):
+        block().solve(5, accuracy=1e-3, max_nodes=40.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="expected None with a batch, whose problems share a grid; refine each alone"):
+        block().solve(5, accuracy=1e-3, initial_state=torch.tensor([[0, 0], [0.5, 0]]))
