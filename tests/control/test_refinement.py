@@ -92,7 +92,7 @@ def test_a_duration_that_is_found_and_a_guess() -> None:
 def test_it_ends_though_the_error_never_falls() -> None:
     """What rounds there were is told of all of them, the last one, too."""
     solution = block().solve(3)
-    grids = []
+    grids: list[torch.Tensor] = []
 
     def solve(grid: torch.Tensor, earlier: Any) -> Any:
         assert (earlier is None) == (not grids)
@@ -120,7 +120,8 @@ def test_accuracies_that_are_none(accuracy: Any) -> None:
 
 
 def test_other_bad_values() -> None:
+    half: dict[str, Any] = {"max_nodes": 40.5}
     with pytest.raises(TypeError, match=r"max_nodes: expected a whole number, got 40\.5"):
-        block().solve(5, accuracy=1e-3, max_nodes=40.5)  # type: ignore[arg-type]
+        block().solve(5, accuracy=1e-3, **half)
     with pytest.raises(ValueError, match="expected None with a batch, whose problems share a grid; refine each alone"):
         block().solve(5, accuracy=1e-3, initial_state=torch.tensor([[0, 0], [0.5, 0]]))

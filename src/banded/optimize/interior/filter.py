@@ -7,10 +7,7 @@ GAMMA_THETA, GAMMA_PHI = 1e-5, 1e-8  # margins by which a point has to be better
 DELTA, S_THETA, S_PHI = 1.0, 1.1, 2.3  # of the switching condition
 ETA = 1e-8  # of Armijo's condition
 SHORTEST = 0.05  # times the step that theory asks for, below which restoration takes over
-LOW, HIGH = (
-    1e-4,
-    10.0,
-)  # times Σ |c| at the start, or 1: where the barrier function may decide, and what no point may have
+LOW, HIGH = 1e-4, 10.0  # of Σ |c| at the start, or of 1: where φ alone may decide, and what no point may have
 TRIGGER, RESETS = 3, 5  # points in a row that took a step shortened by the filter, at which it is cleared; how often
 STEEPEST = 1.0  # orders of magnitude by which the barrier function may rise
 
