@@ -201,7 +201,15 @@ class InteriorPoint:
         self._stuck = self._stuck + 1 if still else 0
         if still:
             self._last = 0.0  # a δ from where multipliers were huge may be the reason: it is found anew
-        return Status.LINE_SEARCH if self._stuck >= STUCK else None
+        return (yield from self._unstick()) if self._stuck >= STUCK else None
+
+    def _unstick(self) -> Asking[Status | None]:
+        """Where steps stay tiny: restoration, if there is something to restore."""
+        self._stuck = 0
+        measure = yield from self._measure()
+        if not self._settings.constrained or measure.primal <= ENOUGH * self._settings.tolerance:
+            return Status.LINE_SEARCH
+        return (yield from self._restore(Base(measure.theta, measure.phi, 0.0, 0.0)))
 
     def _leaves_saddle(self, measure: Measure) -> Asking[bool]:
         """At a saddle or a maximum, a step along negative curvature, where that leads down."""
