@@ -87,7 +87,7 @@ def test_a_limit_that_came_first() -> None:
 
 def test_a_coarse_grid_is_told() -> None:
     text = block().solve(5, "euler").explain()
-    assert "twice the nodes make the error about 2 times smaller" in text
+    assert "twice the nodes make the error about 4 times smaller" in text
     assert "hermite-simpson" in text.splitlines()[-1]
     assert "No bound or path constraint is active." in text
 
