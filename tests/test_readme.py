@@ -1,12 +1,15 @@
 """What README and docs show runs as it stands, and their links lead somewhere."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import banded
+from banded.control.schemes import SCHEMES
 from banded.problems import CONTROL_PROBLEMS
 
 ROOT = Path(__file__).parents[1]
@@ -21,12 +24,20 @@ def run(page: str) -> dict[str, Any]:
     return scope
 
 
-def test_the_readme_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_readme_prints_what_it_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)  # where it saves
     scope = run("README.md")
     out = capsys.readouterr().out
     assert out.startswith("converged: f =")
     assert "SymmetricBanded(n=2000, bandwidth=2," in out
     assert float((scope["result"].x - scope["t"].sin()).abs().max()) < 0.3  # the outliers are 5 away
+    assert scope["solution"].success
+    assert scope["solution"].cost == pytest.approx(58.8985, abs=1e-4)  # 58.8967 with a node more
+    assert banded.Solution.load("swingup.npz").cost == scope["solution"].cost
+    assert scope["controller"].solution.success
 
 
 def test_the_cookbook_cooks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,6 +97,41 @@ def test_the_page_of_constraints_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     assert float(scope["early"].multipliers.upper["spent"][-1]) > 0.01
     assert float(scope["early"].x["force"].square().sum() * scope["step"]) == pytest.approx(0.55, abs=1e-6)
     assert 2 < float(scope["fast"].x["duration"].detach()) < 3
+
+
+def test_the_page_of_control_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)  # where it draws and saves
+    scope = run("docs/control.md")
+    out = capsys.readouterr().out
+    assert out.startswith("a load carried by 5 m\nconverged: cost 0.91402")
+    assert scope["solution"].cost == pytest.approx(0.91402137, abs=1e-7)
+    assert [round(float(one[1])) for one in scope["orders"].values()] == [1, 2, 4, 2, 4, 4, 2]
+    assert scope["fine"].accuracy <= 1e-7
+    for name in ("early", "better", "near", "hasty", "design", "day", "moving"):
+        assert scope[name].success, name
+    assert scope["near"].iterations < scope["solution"].iterations
+    assert scope["hasty"].duration == pytest.approx(6.719, abs=1e-3)
+    assert scope["design"].duration == pytest.approx(6.391, abs=1e-3)
+    assert 16 < float(scope["day"].x.mean()) < 20
+    torch.testing.assert_close(scope["day"].x[0], scope["day"].x[-1])
+    assert float(scope["moving"].x[0, 1] + scope["moving"].x[-1, 1]) == pytest.approx(0.5)
+    assert bool(scope["solutions"].success.all())
+    slope = (scope["costs"][0] - scope["costs"][1]) / (2 * scope["step"])
+    assert float(scope["same"].costates[0, 0]) == pytest.approx(slope, rel=1e-4)
+    assert (tmp_path / "crane.gif").stat().st_size > 1000
+    assert float(scope["state"][0]) == pytest.approx(torch.pi, abs=0.2)
+    assert scope["rushed"].status.name == "INFEASIBLE"
+
+
+def test_the_page_of_control_names_all_fields_and_schemes() -> None:
+    page = (ROOT / "docs/control.md").read_text(encoding="utf-8")
+    for one in fields(banded.ControlProblem):
+        assert f"`{one.name}`" in page, one.name
+    for name in SCHEMES:
+        assert f'| `"{name}"` |' in page, name
 
 
 def test_the_page_of_problems_runs() -> None:

@@ -84,7 +84,7 @@ class Batch:
         results = []
         for point, told, status, history in zip(*outcomes, self._status, self._histories, strict=True):
             assert status is not None
-            last = history.records[-1] if status.is_verdict else history.best
+            last = history.records[-1] if status.is_of_last else history.best
             fields = {"value": last.value, "gradient_norm": last.gradient_norm, "violation": last.violation, **told}
             results.append(
                 Result(
@@ -140,7 +140,7 @@ class Batch:
     def _counts(self, number: int) -> bool:
         """Whether a problem is where it would end now: at its last point by a verdict, else at its best."""
         status, history = self._status[number], self._histories[number]
-        return (status is not None and status.is_verdict) or history.records[-1] is history.best
+        return (status is not None and status.is_of_last) or history.records[-1] is history.best
 
     def _tell(self, now: float) -> None:
         """Show progress, and call back."""

@@ -42,7 +42,9 @@ class Status(Enum):
     LINE_SEARCH = (
         "No point along the step has a lower f, though the gradient promises one. "
         "f may have a kink (abs, relu, max, clamp): smooth it, as sqrt(x**2 + small) does abs(x); "
-        "or draw random numbers (dropout): fix them; or have a wrong custom derivative: try torch.autograd.gradcheck."
+        "or draw random numbers (dropout): fix them; or have a wrong custom derivative: try torch.autograd.gradcheck. "
+        "With constraints, these may just not be possible together, or nearly so: look at what is violated, or start "
+        "elsewhere."
     )
     UNBOUNDED = "f falls without limit along the steps. Look for a sign error or a missing term, or bound the unknowns."
     NON_FINITE = (
@@ -79,6 +81,11 @@ class Status(Enum):
             Status.INFEASIBLE,
             Status.BANDWIDTH,
         )
+
+    @property
+    def is_of_last(self) -> bool:
+        """Whether it speaks of the last point; where it does not, the best one is handed out."""
+        return self.is_verdict and self is not Status.LINE_SEARCH
 
 
 class Record(NamedTuple):

@@ -50,6 +50,7 @@ class Single:
                     break
                 method = other  # f couples unknowns here that it did not at the start
                 state, status = self._follow(method, last=made + 1 == PLANS)
+            state = state if status.is_of_last or self._best is None else self._best
             outcome = method.outcome(state, status)
         except KeyboardInterrupt:
             return self._result(state, Status.INTERRUPTED)

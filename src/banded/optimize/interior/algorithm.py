@@ -43,8 +43,7 @@ class InteriorPoint:
 
     def __init__(self, settings: Settings, phase: int = 0, watch: Watch | None = None) -> None:
         self._settings, self._phase, self._watch = settings, phase, watch
-        rule = RULES[settings.barrier] if phase == 0 and settings.bounds else Monotone
-        self._schedule = rule(settings.mu, settings.tolerance, settings.bounds)
+        self._schedule = self._scheduled(settings.mu)
         self._shift, self._acceptable, self._tiny = 0.0, 0, False
         self._phi = math.inf
         self._last = 0.0  # the last δ that was needed
@@ -59,11 +58,9 @@ class InteriorPoint:
         """From where the workspace is, to the status; None where restoration has done its work."""
         if self._phase == 0 and self._settings.constrained and not self._settings.warm:
             yield self._ask(Step.MULTIPLIERS)
-        measure = yield from self._measure()
-        self._filter = Filter.at(measure.theta)
-        self._floor = -UNBOUNDED * measure.size
+        measure = yield from self._begin()
         while True:
-            iterate = self._iterate(measure)
+            measure, iterate = yield from self._settle(measure)
             if self._phase == 0 and iterate.status in (Status.CONVERGED, Status.PRECISION):
                 moved = yield from self._leaves_saddle(measure)
                 if moved:
@@ -86,6 +83,31 @@ class InteriorPoint:
                     yield self._iterate(measure)._replace(status=ended)
                 return ended
             measure = yield from self._measure()
+
+    def _begin(self) -> Asking[Measure]:
+        """With nothing to compare points with but where it is."""
+        measure = yield from self._measure()
+        self._filter = Filter.at(measure.theta)
+        self._floor = -UNBOUNDED * measure.size
+        return measure
+
+    def _scheduled(self, mu: float) -> Monotone:
+        rule = RULES[self._settings.barrier] if self._phase == 0 and self._settings.bounds else Monotone
+        return rule(mu, self._settings.tolerance, self._settings.bounds)
+
+    def _settle(self, measure: Measure) -> Asking[tuple[Measure, Iterate]]:
+        """The iterate; once it has converged, in the scales of the point itself, in which it may not have."""
+        iterate = self._iterate(measure)
+        while self._phase == 0 and iterate.status is Status.CONVERGED:
+            growth: float = yield self._ask(Step.RESCALE)
+            if not growth:
+                break
+            self._schedule = self._scheduled(min(MU, growth * self._mu))
+            self._phi = math.inf
+            measure = yield from self._begin()
+            again = self._iterate(measure)
+            iterate = again._replace(evaluations=iterate.evaluations + 1)
+        return measure, iterate
 
     def _ask(self, step: Step, *numbers: float) -> Inquiry:
         self._evaluations += step in EVALUATED

@@ -27,6 +27,7 @@ class Step(IntEnum):
     RELAX = 12  # the bounds a little farther apart, where there is no room between them
     SPLIT = 13  # in restoration, what is violated divided anew, as is best there
     AIM = 14  # the step, for the μ for which it promises most
+    RESCALE = 15  # f and rows as the point itself would have them, where they are flatter than at the start
 
 
 class Which(NamedTuple):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from banded.hessian.lagrangian import ConstrainedPlan, Derivatives
 from banded.matrix import Symmetric
-from banded.matrix.rows import Congruence
+from banded.matrix.rows import Congruence, Rows
 from banded.optimize.interior.barrier import Proximal
 from banded.optimize.interior.evaluator import Evaluator
 from banded.optimize.interior.form import Form
@@ -24,6 +24,7 @@ from banded.optimize.interior.warm import Forces
 
 MOST = 100.0  # largest entry of the gradients of objective and constraints at the start, that they are scaled to
 LEAST = 1e-8  # of the factors that do so
+GROWN = 10.0  # times what they are, by which factors of the end have to be larger, to take their place
 FAINT = 1e-8  # largest entry of gradient, and of the Hessian times x, down to which the objective is scaled up to 1
 COST = 1e3  # ρ, of a violation in restoration
 GROUPS = {Step.TRY: "values", Step.COMPARE: "values", Step.LOOK: "derivatives", Step.TAKE: "derivatives"}
@@ -146,7 +147,7 @@ class Interior:
         bounded = (form.has_lower | form.has_upper).any(1)  # where μ is there to compare f with
         self.factor = _scaling(steepest) / torch.where(bounded, faint, 1)
         free = x.new_ones(len(x), plan.m, 1) if self._mask is None else form.free.to(x)[:, found.J.columns]
-        self.scale = _scaling((found.J.values * free).abs().amax(2)) if plan.m else x.new_ones(len(x), 0)
+        self.scale = _scaling(_steepest(found.J, form)) if plan.m else x.new_ones(len(x), 0)
         self._functions = Functions(plan, form, self.factor, self.scale, self.scale[..., None] * free, None, self._mask)
         slacks = (self.scale * found.rows)[:, plan.constraints.equalities :]
         congruence = Congruence(found.J.columns, single(found.H))
@@ -279,6 +280,34 @@ class Interior:
         with self._open(0, rows) as part:
             part.relax(part.form.relaxed(amount[0]), mu)
 
+    def _rescale(self, _phase: int, rows: Tensor | None) -> list[float]:
+        """By how much factors of f grow; 0 where neither they nor those of rows are much larger than at the start."""
+        index = torch.arange(len(self.factor), device=self.device) if rows is None else rows
+        part = self.regular.take(index)
+        here, form, factor, scale = part.here, part.form, self.factor[index], self.scale[index]
+        slope = here.slope[:, : form.n].abs().amax(1) / factor
+        growth = _growth(_scaling(slope) / factor)
+        rises = _growth(_scaling(_steepest(here.J, form) / scale) / scale) if form.m else scale
+        wanted = (growth > 1) | (rises > 1).any(1)
+        if bool(wanted.any()):
+            self._scale_by(index, growth, rises, part)
+        return torch.where(wanted, growth, 0).tolist()
+
+    def _scale_by(self, index: Tensor, growth: Tensor, rises: Tensor, part: Phase) -> None:
+        """The same points with factors of f and rows that many times as large."""
+        here, slacks = part.here, self.regular.form.size - self.regular.form.n
+        self.factor = self.factor.index_copy(0, index, growth * self.factor[index])
+        self.scale = self.scale.index_copy(0, index, rises * self.scale[index])
+        functions = self.regular.evaluator
+        assert isinstance(functions, Functions)
+        entries = functions.entries.index_copy(0, index, rises[..., None] * functions.entries[index])
+        self.regular.evaluator = replace(functions, factor=self.factor, scale=self.scale, entries=entries)
+        units = torch.cat([torch.ones_like(here.v[:, : part.form.n]), rises[:, part.form.m - slacks :]], 1)
+        there = self.regular.evaluator.take(index).look(units * here.v, growth[:, None] / rises * here.multipliers)
+        lower, upper = (growth[:, None] / units * one for one in (here.lower, here.upper))
+        part.here = replace(there, lower=lower, upper=upper)
+        self.regular.put(index, part)
+
     def _found(self, rows: Tensor | None) -> Tensor:
         """V where restoration is."""
         v = self.phase(1).here.v[:, : self.regular.form.size]
@@ -309,6 +338,16 @@ def _split(functions: Evaluator, here: Point, v: Tensor, rows: Tensor, numbers: 
 def single(H: Symmetric) -> Symmetric:
     """The first of a batch."""
     return H.with_tensors(tuple(one[0] for one in H.tensors))
+
+
+def _steepest(J: Rows, form: Form) -> Tensor:
+    """`(A, m)`: the largest entries of rows, of unknowns that are free."""
+    return (J.values * form.free.to(J.values)[:, J.columns]).abs().amax(2)
+
+
+def _growth(ratio: Tensor) -> Tensor:
+    """What is worth it, else 1."""
+    return torch.where(ratio > GROWN, ratio, 1)
 
 
 def _scaling(largest: Tensor) -> Tensor:
