@@ -87,7 +87,8 @@ def small() -> tuple[Form, Point]:
     form = Form.of(lower, upper, 1, 1)
     draw = torch.as_tensor(rng.random((2, 1, 3)))
     none_there: Any = None
-    here = Point(v, rows, draw[0] * form.has_lower, draw[1] * form.has_upper, v[:, 0], rows, v, none_there, none_there)
+    z = draw[0] * form.has_lower, draw[1] * form.has_upper
+    here = Point(v, rows, *z, v[:, 0], rows, v, v, v[:, 0].isfinite(), none_there, none_there)
     return form, here
 
 

@@ -106,7 +106,7 @@ class ConstrainedPlan(ABC):
     ) -> Derivatives:
         """Everything at `x` `(A, n)`, `multipliers` `(A, m)` and σ `(A,)`, of the problems of these numbers.
 
-        Without a factor, it is that of λ·r(x), and the value is 0.
+        Without a factor, it is that of λ·r(x), and the value is 0. The tensors are new ones, the caller's to change.
         """
 
     @abstractmethod

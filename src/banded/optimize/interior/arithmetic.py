@@ -1,207 +1,204 @@
-"""What there is to compute of a point, entry by entry: by compiled loops on the CPU, by PyTorch elsewhere.
-
-Of A problems with N unknowns v and m rows. μ, δ and τ are `(A,)`.
-"""
+"""What an iteration computes entry by entry: in PyTorch here, in compiled loops in `loops`."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from banded.hessian.lagrangian import Derivatives
 from banded.optimize.interior.barrier import Proximal, barrier_slope, barrier_value, longest
 from banded.optimize.interior.form import Form
-from banded.optimize.interior.point import Point
+from banded.optimize.interior.point import Move, Point
 
+SMAX = 100.0  # mean of the multipliers from which errors are relative to it
 SPREAD = 1e10  # κ_Σ, by which z may differ from μ / distance
 
 
-def pulled(form: Form, here: Point) -> Tensor:
-    """`(A, N)`: the transposed Jacobian, that of y included, times λ."""
-    of_x = here.J.transposed_times(here.multipliers)
-    return torch.cat([of_x, form.transposed(here.multipliers)], 1) if form.blocks else of_x
+class Place(NamedTuple):
+    """Points of A barrier problems.
 
-
-def optimality(form: Form, here: Point, proximal: Proximal | None, mu: Tensor) -> Tensor:
-    """`(A, N)`: ∇φ + Jᵀλ."""
-    if not _in_loops(here.v):
-        total = here.slope + pulled(form, here) + barrier_slope(form, here.v, mu[:, None])
-        return total if proximal is None else total + proximal.slope(here.v, mu[:, None])
-    from banded.optimize.interior import arithmetic_kernels  # numba takes half a second to load
-
-    out = torch.empty_like(here.v)
-    arithmetic_kernels.optimality(
-        *_arrays(here.v, here.slope, pulled(form, here)), *form.arrays, *_proximal(proximal, here.v), *_arrays(mu, out)
-    )
-    return out
-
-
-def diagonal(form: Form, here: Point, proximal: Proximal | None, mu: Tensor, delta: Tensor) -> Tensor:
-    """`(A, N)`: Σ + δ, with what the proximal term adds; 1 for unknowns that are fixed."""
-    if not _in_loops(here.v):
-        above, below = form.distances(here.v)
-        S = here.lower / above + here.upper / below + delta[:, None]
-        if proximal is not None:
-            S = S + proximal.curvature(here.v, mu[:, None])
-        S[:, : form.n] = torch.where(form.free, S[:, : form.n], 1)
-        return S
-    from banded.optimize.interior import arithmetic_kernels  # as above
-
-    out = torch.empty_like(here.v)
-    weight, _ = _proximal(proximal, here.v)
-    *bounds, _ = form.arrays
-    arithmetic_kernels.diagonal(
-        *_arrays(here.v, here.lower, here.upper), *bounds, form.free.numpy(), weight, *_arrays(mu, delta, out)
-    )
-    return out
-
-
-def barrier(form: Form, v: Tensor, proximal: Proximal | None, mu: Tensor) -> Tensor:
-    """`(A,)`: what is added to the objective."""
-    if not _in_loops(v):
-        total = barrier_value(form, v, mu[:, None])
-        return total if proximal is None else total + proximal.value(v, mu[:, None])
-    from banded.optimize.interior import arithmetic_kernels  # as above
-
-    out = torch.empty_like(mu)
-    arithmetic_kernels.barrier(*_arrays(v), *form.arrays, *_proximal(proximal, v), *_arrays(mu, out))
-    return out
-
-
-def moved(form: Form, here: Point, step: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
-    """`(A, N)` each: what a step of v makes of z (eq. 12)."""
-    if not _in_loops(here.v):
-        above, below = form.distances(here.v)
-        lower = (mu[:, None] - here.lower * step) / above - here.lower
-        upper = (mu[:, None] + here.upper * step) / below - here.upper
-        return torch.where(form.has_lower, lower, 0), torch.where(form.has_upper, upper, 0)
-    from banded.optimize.interior import arithmetic_kernels  # as above
-
-    lower, upper = torch.empty_like(here.v), torch.empty_like(here.v)
-    *bounds, _ = form.arrays
-    arithmetic_kernels.moved(*_arrays(here.v, here.lower, here.upper), *bounds, *_arrays(step, mu, lower, upper))
-    return lower, upper
-
-
-def described(
-    form: Form,
-    here: Point,
-    proximal: Proximal | None,
-    step: tuple[Tensor, Tensor, Tensor],
-    mu: Tensor,
-    tau: Tensor,
-) -> Tensor:
-    """`(A, 5)`, of a step of v and both z: slope of φ, longest part for v, for z, largest |d| / (1 + |v|), |d|."""
-    if not _in_loops(here.v):
-        return _described(form, here, proximal, step, mu, tau)
-    from banded.optimize.interior import arithmetic_kernels  # as above
-
-    out = here.v.new_empty(len(here.v), 5)
-    arithmetic_kernels.described(
-        *_arrays(here.v, here.lower, here.upper, here.slope),
-        *form.arrays,
-        *_proximal(proximal, here.v),
-        *_arrays(*step, mu, tau, out),
-    )
-    return out
-
-
-def _described(
-    form: Form,
-    here: Point,
-    proximal: Proximal | None,
-    step: tuple[Tensor, Tensor, Tensor],
-    mu: Tensor,
-    tau: Tensor,
-) -> Tensor:
-    v, lower, upper = step
-    slope = here.slope + barrier_slope(form, here.v, mu[:, None])
-    if proximal is not None:
-        slope = slope + proximal.slope(here.v, mu[:, None])
-    above, below = form.distances(here.v)
-    ways = torch.where(form.has_lower, v, 0), torch.where(form.has_upper, -v, 0)
-    primal = longest(torch.cat([above, below], 1), torch.cat(ways, 1), tau)
-    dual = longest(torch.cat([here.lower, here.upper], 1), torch.cat([lower, upper], 1), tau)
-    size = v.abs()
-    parts = [torch.linalg.vecdot(slope, v), primal, dual, (size / (1 + here.v.abs())).amax(1), size.amax(1)]
-    return torch.stack(parts, 1)
-
-
-def taken(form: Form, v: Tensor, lower: Tensor, upper: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
-    """`(A, N)` each: z kept within a factor of μ / distance (eq. 16)."""
-    if not _in_loops(v):
-        near = [mu[:, None] / distance for distance in form.distances(v)]
-        kept = [
-            torch.minimum(torch.maximum(z, one / SPREAD), one * SPREAD)
-            for z, one in zip((lower, upper), near, strict=True)
-        ]
-        return torch.where(form.has_lower, kept[0], 0), torch.where(form.has_upper, kept[1], 0)
-    from banded.optimize.interior import arithmetic_kernels  # as above
-
-    first, second = torch.empty_like(v), torch.empty_like(v)
-    *bounds, _ = form.arrays
-    arithmetic_kernels.taken(*_arrays(v, lower, upper), *bounds, mu.numpy(), SPREAD, *_arrays(first, second))
-    return first, second
-
-
-def measured(form: Form, here: Point, proximal: Proximal | None, mu: Tensor) -> Tensor:
-    """`(A, 10)`: how far a point is from an optimum of the barrier problem.
-
-    Σ |c|; largest |∇L|, |c|, product of a bound and of what a product is from μ; Σ |λ|, Σ z, how many bounds;
-    Σ |λ c| and the sum of all products.
+    Attributes:
+        form: bounds and equations.
+        proximal: in restoration.
+        here: the points.
     """
-    if not _in_loops(here.v):
-        return _measured(form, here, proximal, mu)
-    from banded.optimize.interior import arithmetic_kernels  # as above
 
-    out = here.v.new_empty(len(here.v), 10)
-    *bounds, _ = form.arrays
-    arithmetic_kernels.measured(
-        *_arrays(here.v, here.lower, here.upper, here.multipliers, here.rows, here.slope, pulled(form, here)),
-        *bounds,
-        *_proximal(proximal, here.v),
-        *_arrays(mu, out),
-    )
-    return out
+    form: Form
+    proximal: Proximal | None
+    here: Point
 
 
-def _measured(form: Form, here: Point, proximal: Proximal | None, mu: Tensor) -> Tensor:
-    above, below = form.distances(here.v)
-    gradient = here.slope + pulled(form, here) - here.lower + here.upper
-    if proximal is not None:
-        gradient = gradient + proximal.slope(here.v, mu[:, None])
-    has = torch.cat([form.has_lower, form.has_upper], 1)
-    z = torch.cat([here.lower, here.upper], 1)
-    products = torch.where(has, z * torch.cat([above, below], 1), 0)
-    violation = here.rows.abs()
-    size = here.multipliers.abs()
-    parts = [
-        violation.sum(1),
-        gradient.abs().amax(1),
-        violation.amax(1) if form.m else mu * 0,
-        products.amax(1),
-        torch.where(has, (products - mu[:, None]).abs(), 0).amax(1),
-        size.sum(1),
-        z.sum(1),
-        has.sum(1).to(mu),
-        (size * violation).sum(1),
-        products.sum(1),
-    ]
-    return torch.stack(parts, 1)
+def arithmetic(like: Tensor) -> Arithmetic:
+    """The fastest for tensors like this one."""
+    if like.device.type != "cpu":
+        return Arithmetic()
+    from banded.optimize.interior.loops import Loops  # numba takes half a second to load
+
+    return Loops()
 
 
-def _in_loops(v: Tensor) -> bool:
-    return v.device.type == "cpu"
+class Arithmetic:
+    """In PyTorch; μ, τ and other numbers are one for each problem."""
+
+    def looked(
+        self,
+        form: Form,
+        factor: Tensor | None,
+        scale: Tensor,
+        v: Tensor,
+        multipliers: Tensor,
+        found: Derivatives,
+    ) -> Point:
+        """What was found at v `(A, N)` and λ `(A, m)`, scaled, without multipliers of bounds.
+
+        Args:
+            form: of the problems.
+            factor: `(A,)`, of the objective, None where it does not count.
+            scale: `(A, m)`, of the rows.
+            v: the unknowns.
+            multipliers: λ of the scaled rows.
+            found: at v, for scale * λ; H is taken as it is, and J may be overwritten.
+        """
+        values = torch.where(form.free[:, found.J.columns], found.J.values * scale[..., None], 0)
+        J = found.J.with_values(values)
+        gradient = torch.where(form.free, found.gradient, 0)
+        slope = gradient - J.transposed_times(multipliers)
+        if form.blocks:
+            costs = form.costs().expand(len(v), -1)
+            slope = torch.cat([slope, costs], 1)
+            gradient = torch.cat([gradient, costs + form.transposed(multipliers)], 1)
+        value, rows = self.valued(form, factor, scale, v, found.value, found.rows)
+        none = torch.zeros_like(v)
+        parts = (slope, values, *found.H.tensors)  # of finite numbers the sum is, but for an overflow, which is as bad
+        total: Tensor = sum((one.reshape(len(one), -1).sum(1) for one in parts), value)
+        return Point(v, multipliers, none, none, value, rows, slope, gradient, total.isfinite(), J, found.H)
+
+    def valued(
+        self, form: Form, factor: Tensor | None, scale: Tensor, v: Tensor, value: Tensor, rows: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The objective `(A,)` and the equations `(A, m)`, from f and r, with arguments as above."""
+        objective = torch.zeros_like(value) if factor is None else factor * value
+        if form.blocks:
+            objective = objective + v[:, form.n :] @ form.costs()
+        return objective, form.add_rows(scale * rows, v)
+
+    def measures(self, at: Place, mu: Sequence[float], objective: Tensor) -> list[list[float]]:
+        """The numbers of `Measure`, in its order, with the objective `(A,)` in the user's units."""
+        form, proximal, here = at
+        barrier = _column(mu, here.v)
+        above, below = form.distances(here.v)
+        gradient = here.gradient - here.lower + here.upper
+        if proximal is not None:
+            gradient = gradient + proximal.slope(here.v, barrier)
+        products = here.lower * above, here.upper * below
+        total = products[0].sum(1) + products[1].sum(1)
+        has = form.has_lower, form.has_upper
+        largest = [torch.where(one, product, 0).amax(1) for one, product in zip(has, products, strict=True)]
+        apart = [
+            torch.where(one, (product - barrier).abs(), 0).amax(1) for one, product in zip(has, products, strict=True)
+        ]
+        sums = (here.lower + here.upper).sum(1)
+        bounds = (has[0].sum(1) + has[1].sum(1)).to(sums)
+        norm = here.multipliers.abs().sum(1)
+        violation = here.rows.abs()
+        answers = [
+            violation.sum(1),
+            _barrier_function(form, proximal, here.v, here.value, barrier),
+            gradient.abs().amax(1),
+            violation.amax(1) if form.m else sums * 0,
+            torch.maximum(*largest),
+            torch.maximum(*apart),
+            ((norm + sums) / (bounds + form.m).clamp(min=1)).clamp(min=SMAX) / SMAX,
+            (sums / bounds.clamp(min=1)).clamp(min=SMAX) / SMAX,
+            objective,
+            (here.multipliers.abs() * violation).sum(1) + total,
+            here.value.abs().clamp(min=1),
+            total / bounds.clamp(min=1),
+        ]
+        return _lists(answers)
+
+    def system(self, at: Place, mu: Sequence[float], shift: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """`(A, N)` each: S = Σ + δ, 1 for fixed unknowns, and the right-hand side -(∇φ + Jᵀλ)."""
+        form, proximal, here = at
+        barrier = _column(mu, here.v)
+        above, below = form.distances(here.v)
+        S = here.lower / above + here.upper / below + _column(shift, here.v)
+        optimality = here.gradient + barrier_slope(form, here.v, barrier)
+        if proximal is not None:
+            S = S + proximal.curvature(here.v, barrier)
+            optimality = optimality + proximal.slope(here.v, barrier)
+        S[:, : form.n] = torch.where(form.free, S[:, : form.n], 1)
+        return S, -optimality
+
+    def step(
+        self, at: Place, mu: Sequence[float], tau: Sequence[float], v: Tensor
+    ) -> tuple[Tensor, Tensor, list[list[float]]]:
+        """What a step of v `(A, N)` makes of both z (eq. 12), and the first five numbers of `Direction`."""
+        form, proximal, here = at
+        barrier, part = _column(mu, v), _column(tau, v)[:, 0]
+        above, below = form.distances(here.v)
+        lower = torch.where(form.has_lower, (barrier - here.lower * v) / above - here.lower, 0)
+        upper = torch.where(form.has_upper, (barrier + here.upper * v) / below - here.upper, 0)
+        slope = here.slope + barrier_slope(form, here.v, barrier)
+        if proximal is not None:
+            slope = slope + proximal.slope(here.v, barrier)
+        ways = torch.where(form.has_lower, v, 0), torch.where(form.has_upper, -v, 0)
+        size = v.abs()
+        answers = [
+            torch.linalg.vecdot(slope, v),
+            longest(torch.cat([above, below], 1), torch.cat(ways, 1), part),
+            longest(torch.cat([here.lower, here.upper], 1), torch.cat([lower, upper], 1), part),
+            (size / (1 + here.v.abs())).amax(1),
+            size.amax(1),
+        ]
+        return lower, upper, _lists(answers)
+
+    def trials(
+        self,
+        at: Place,
+        v: Tensor,
+        value: Tensor,
+        rows: Tensor,
+        mu: Sequence[float],
+        objective: Tensor,
+    ) -> list[list[float]]:
+        """The numbers of `Trial`, from the values at v `(A, N)`, with the objective `(A,)` in the user's units."""
+        form, proximal, here = at
+        phi = _barrier_function(form, proximal, v, value, _column(mu, v))
+        violation = rows.abs()
+        largest = violation.amax(1) if form.m else 0 * value
+        lagrangian = phi + torch.linalg.vecdot(here.multipliers, rows)
+        return _lists([violation.sum(1), phi, objective, largest, lagrangian])
+
+    def accepted(
+        self, at: Place, there: Point, step: Move, dual: Sequence[float], mu: Sequence[float]
+    ) -> tuple[Tensor, Tensor]:
+        """Both z after this part of a step that leads to another point (§3.2, eq. 16)."""
+        form, here = at.form, at.here
+        part, barrier = _column(dual, here.v), _column(mu, here.v)
+        found = here.lower + part * step.lower, here.upper + part * step.upper
+        near = [barrier / one for one in form.distances(there.v)]
+        lower, upper = (
+            torch.where(has, torch.minimum(torch.maximum(z, one / SPREAD), one * SPREAD), 0)
+            for has, z, one in zip((form.has_lower, form.has_upper), found, near, strict=True)
+        )
+        return lower, upper
 
 
-def _arrays(*tensors: Tensor) -> list[np.ndarray[Any, Any]]:
-    return [one.contiguous().numpy() for one in tensors]
+def _barrier_function(form: Form, proximal: Proximal | None, v: Tensor, value: Tensor, mu: Tensor) -> Tensor:
+    phi = value + barrier_value(form, v, mu)
+    return phi if proximal is None else phi + proximal.value(v, mu)
 
 
-def _proximal(proximal: Proximal | None, v: Tensor) -> list[np.ndarray[Any, Any]]:
-    """Weights and anchors, of no unknowns where there is no such term."""
-    if proximal is None:
-        return _arrays(v[:, :0], v[:, :0])
-    return _arrays(proximal.weight, proximal.anchor)
+def _column(numbers: Sequence[float], like: Tensor) -> Tensor:
+    """`(A, 1)`."""
+    return like.new_tensor(numbers)[:, None]
+
+
+def _lists(numbers: list[Tensor]) -> list[list[float]]:
+    """Numbers `(A,)`, problem by problem."""
+    found: list[list[float]] = torch.stack(numbers, 1).tolist()
+    return found

@@ -1,186 +1,320 @@
-"""Compiled loops of `arithmetic`: one pass over all unknowns of each problem of a batch.
+"""The compiled loops of `loops`: what `arithmetic` computes, of a batch of problems one after another.
 
-Of one problem: v `(N,)`, its bounds `low` and `high` `(N,)` with `has_low` and `has_high`, whether there is one, and
-`side`, 1 for unknowns with a lower bound alone, -1 for those with an upper one alone; z of the bounds, `lower` and
-`upper`. The proximal term has `weight` and `anchor` of the first K unknowns, of none where K = 0.
+Of each problem: `bounds` are lower, upper, has_lower, has_upper `(N,)` and free `(n,)`; `near` are weight and anchor of
+the proximal term, `(K,)`, K = 0 without; `blocks` are first rows, ends, signs and costs; z are the multipliers of lower
+and upper bounds. Sums that steps are compared by are added up in pieces, which keeps rounding errors small.
 """
 
-import math
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from banded.factor.jit import exact
+from banded.optimize.interior.barrier import DAMPING
 
 Array: TypeAlias = NDArray[Any]
-DAMPING = 1e-5  # as in `barrier`
+Arrays: TypeAlias = tuple[Array, ...]
+Bounds: TypeAlias = tuple[Array, Array, Array, Array, Array]
+Pair: TypeAlias = tuple[Array, Array]
+
+PIECE = 256  # of a sum
+SMALL, LARGE = 1e-100, 1e100  # within which distances are multiplied, for one logarithm of many
+TINY = np.finfo(np.float64).tiny
 
 
 @exact
-def _slope(v: Array, j: int, low: Array, high: Array, has_low: Array, has_high: Array, side: Array, mu: float) -> Any:
-    """The barrier's derivative in v[j]."""
-    slope = DAMPING * side[j]
-    if has_low[j]:
-        slope -= 1 / (v[j] - low[j])
-    if has_high[j]:
-        slope += 1 / (high[j] - v[j])
-    return mu * slope
+def _larger(x: float, y: float) -> float:
+    """The larger one; not a number where one is none."""
+    return y if y > x or y != y else x
 
 
 @exact
-def optimality(
-    v: Array, slope: Array, pulled: Array, low: Array, high: Array, has_low: Array, has_high: Array, side: Array,
-    weight: Array, anchor: Array, mu: Array, out: Array,
+def _of(bounds: Bounds, b: int) -> Bounds:
+    """Those of one problem."""
+    lower, upper, has_lower, has_upper, free = bounds
+    return lower[b], upper[b], has_lower[b], has_upper[b], free[b]
+
+
+@exact
+def _times(product: float, logs: float, x: float) -> tuple[float, float]:
+    """Log x added to `logs`, or x multiplied with `product`, whose logarithm is still to be added."""
+    if not SMALL < x < LARGE:
+        return product, logs + np.log(x)
+    product *= x
+    if not SMALL < product < LARGE:
+        return 1.0, logs + np.log(product)
+    return product, logs
+
+
+@exact
+def _barrier_piece(bounds: Bounds, v: Array, start: int, end: int) -> Any:
+    """Those terms of the barrier function, over μ."""
+    lower, upper, has_lower, has_upper, _ = bounds
+    product, logs, damped = 1.0, 0.0, 0.0
+    for j in range(start, end):
+        if has_lower[j]:
+            product, logs = _times(product, logs, v[j] - lower[j])
+            if not has_upper[j]:
+                damped += v[j] - lower[j]
+        if has_upper[j]:
+            product, logs = _times(product, logs, upper[j] - v[j])
+            if not has_lower[j]:
+                damped += upper[j] - v[j]
+    return DAMPING * damped - (logs + np.log(product))
+
+
+@exact
+def _barrier_function(bounds: Bounds, near: Pair, v: Array, value: float, mu: float) -> Any:
+    """The objective with what is added to it."""
+    weight, anchor = near
+    of_bounds = 0.0
+    for start in range(0, len(v), PIECE):
+        of_bounds += _barrier_piece(bounds, v, start, min(start + PIECE, len(v)))
+    away = 0.0
+    for start in range(0, len(weight), PIECE):
+        piece = 0.0
+        for j in range(start, min(start + PIECE, len(weight))):
+            piece += weight[j] * (v[j] - anchor[j]) ** 2
+        away += piece
+    return value + mu * of_bounds + 0.5 * np.sqrt(mu) * away
+
+
+@exact
+def _violation(rows: Array) -> tuple[float, float]:
+    """Sum and maximum of the absolute values."""
+    total = peak = 0.0
+    for start in range(0, len(rows), PIECE):
+        piece = 0.0
+        for i in range(start, min(start + PIECE, len(rows))):
+            piece += abs(rows[i])
+            peak = _larger(peak, abs(rows[i]))
+        total += piece
+    return total, peak
+
+
+@exact
+def _dot(x: Array, y: Array) -> float:
+    """The inner product."""
+    total = 0.0
+    for start in range(0, len(x), PIECE):
+        piece = 0.0
+        for i in range(start, min(start + PIECE, len(x))):
+            piece += x[i] * y[i]
+        total += piece
+    return total
+
+
+@exact
+def _measure(
+    bounds: Bounds, near: Pair, v: Array, multipliers: Array, z: Pair, rows: Array, gradient: Array, mu: float,
+    limit: float, out: Array,
 ) -> None:  # fmt: skip
-    """∇φ + Jᵀλ, of `slope` and `pulled` = Jᵀλ."""
-    for a in range(v.shape[0]):
-        for j in range(v.shape[1]):
-            here = _slope(v[a], j, low[a], high[a], has_low[a], has_high[a], side[a], mu[a])
-            if j < weight.shape[1]:
-                here += math.sqrt(mu[a]) * weight[a, j] * (v[a, j] - anchor[a, j])
-            out[a, j] = slope[a, j] + pulled[a, j] + here
+    """What does not depend on the objective."""
+    lower, upper, has_lower, has_upper, _ = bounds
+    weight, anchor = near
+    root, m, count = np.sqrt(mu), len(rows), 0
+    dual = product = apart = sums = gap = owed = norm = 0.0
+    for j in range(len(v)):
+        total = gradient[j] - z[0][j] + z[1][j]
+        if j < len(weight):
+            total += root * weight[j] * (v[j] - anchor[j])
+        dual = _larger(dual, abs(total))
+        sums += z[0][j] + z[1][j]
+        if has_lower[j]:
+            one = z[0][j] * (v[j] - lower[j])
+            product, apart = _larger(product, one), _larger(apart, abs(one - mu))
+            gap += one
+            count += 1
+        if has_upper[j]:
+            one = z[1][j] * (upper[j] - v[j])
+            product, apart = _larger(product, one), _larger(apart, abs(one - mu))
+            gap += one
+            count += 1
+    for i in range(m):
+        norm += abs(multipliers[i])
+        owed += abs(multipliers[i]) * abs(rows[i])
+    out[0], out[3] = _violation(rows)
+    out[2], out[4], out[5], out[9], out[11] = dual, product, apart, owed + gap, gap / max(count, 1)
+    out[6] = _larger((norm + sums) / max(count + m, 1), limit) / limit
+    out[7] = _larger(sums / max(count, 1), limit) / limit
 
 
 @exact
-def diagonal(
-    v: Array, lower: Array, upper: Array, low: Array, high: Array, has_low: Array, has_high: Array, free: Array,
-    weight: Array, mu: Array, delta: Array, out: Array,
+def measures(
+    bounds: Bounds, near: Pair, v: Array, multipliers: Array, z: Pair, value: Array, rows: Array, gradient: Array,
+    mu: Array, objective: Array, limit: float, out: Array,
 ) -> None:  # fmt: skip
-    """Σ + δ, with the curvature of the proximal term; 1 for unknowns that are fixed."""
-    for a in range(v.shape[0]):
-        for j in range(v.shape[1]):
-            total = delta[a]
-            if has_low[a, j]:
-                total += lower[a, j] / (v[a, j] - low[a, j])
-            if has_high[a, j]:
-                total += upper[a, j] / (high[a, j] - v[a, j])
-            if j < weight.shape[1]:
-                total += math.sqrt(mu[a]) * weight[a, j]
-            out[a, j] = 1.0 if j < free.shape[1] and not free[a, j] else total
+    """`Arithmetic.measures`, with s_max as the `limit`, in `out` `(A, 12)`."""
+    for b in range(len(v)):
+        limits, pull, pair = _of(bounds, b), (near[0][b], near[1][b]), (z[0][b], z[1][b])
+        _measure(limits, pull, v[b], multipliers[b], pair, rows[b], gradient[b], mu[b], limit, out[b])
+        out[b, 1] = _barrier_function(limits, pull, v[b], value[b], mu[b])
+        out[b, 8], out[b, 10] = objective[b], _larger(1.0, abs(value[b]))
 
 
 @exact
-def barrier(
-    v: Array, low: Array, high: Array, has_low: Array, has_high: Array, side: Array,
-    weight: Array, anchor: Array, mu: Array, out: Array,
-) -> None:  # fmt: skip
-    """What is added to the objective; not a number outside the bounds."""
-    for a in range(v.shape[0]):
-        logs, damped, near = 0.0, 0.0, 0.0
-        for j in range(v.shape[1]):
-            if has_low[a, j]:
-                room = v[a, j] - low[a, j]
-                logs += math.log(room) if room > 0 else np.nan
-                if side[a, j] > 0:
-                    damped += room
-            if has_high[a, j]:
-                room = high[a, j] - v[a, j]
-                logs += math.log(room) if room > 0 else np.nan
-                if side[a, j] < 0:
-                    damped += room
-            if j < weight.shape[1]:
-                near += weight[a, j] * (v[a, j] - anchor[a, j]) ** 2
-        out[a] = mu[a] * (DAMPING * damped - logs) + 0.5 * math.sqrt(mu[a]) * near
+def _slope(bounds: Bounds, near: Pair, v: Array, mu: float, root: float, j: int) -> float:
+    """The derivative of what is added to the objective; `root` is √μ."""
+    lower, upper, has_lower, has_upper, _ = bounds
+    total = 0.0
+    if has_lower[j]:
+        total -= mu / (v[j] - lower[j])
+        if not has_upper[j]:
+            total += mu * DAMPING
+    if has_upper[j]:
+        total += mu / (upper[j] - v[j])
+        if not has_lower[j]:
+            total -= mu * DAMPING
+    if j < len(near[0]):
+        total += root * near[0][j] * (v[j] - near[1][j])
+    return total
 
 
 @exact
-def moved(
-    v: Array, lower: Array, upper: Array, low: Array, high: Array, has_low: Array, has_high: Array,
-    step: Array, mu: Array, of_lower: Array, of_upper: Array,
-) -> None:  # fmt: skip
-    """What a step of v makes of z (eq. 12)."""
-    for a in range(v.shape[0]):
+def system(
+    bounds: Bounds, near: Pair, v: Array, z: Pair, gradient: Array, mu: Array, shift: Array, S: Array, a: Array
+) -> None:
+    """`Arithmetic.system`."""
+    for b in range(len(v)):
+        limits, pull = _of(bounds, b), (near[0][b], near[1][b])
+        lower, upper, has_lower, has_upper, free = limits
+        root = np.sqrt(mu[b])
         for j in range(v.shape[1]):
-            of_lower[a, j] = of_upper[a, j] = 0.0
-            if has_low[a, j]:
-                of_lower[a, j] = (mu[a] - lower[a, j] * step[a, j]) / (v[a, j] - low[a, j]) - lower[a, j]
-            if has_high[a, j]:
-                of_upper[a, j] = (mu[a] + upper[a, j] * step[a, j]) / (high[a, j] - v[a, j]) - upper[a, j]
+            total = shift[b]
+            if has_lower[j]:
+                total += z[0][b, j] / (v[b, j] - lower[j])
+            if has_upper[j]:
+                total += z[1][b, j] / (upper[j] - v[b, j])
+            if j < len(pull[0]):
+                total += root * pull[0][j]
+            S[b, j] = total if j >= len(free) or free[j] else 1
+            a[b, j] = -(gradient[b, j] + _slope(limits, pull, v[b], mu[b], root, j))
 
 
 @exact
-def described(
-    v: Array, lower: Array, upper: Array, slope: Array, low: Array, high: Array, has_low: Array, has_high: Array,
-    side: Array, weight: Array, anchor: Array, step: Array, of_lower: Array, of_upper: Array, mu: Array, tau: Array,
+def _used(room: float, step: float) -> float:
+    """The share of the room that a step to a bound takes."""
+    return -step / (room if room > 0 else 1.0)
+
+
+@exact
+def _part(tau: float, used: float) -> float:
+    """The longest part of a step that uses up no more than τ."""
+    part = tau / _larger(TINY, used)
+    return 1.0 if part > 1 else part
+
+
+@exact
+def _step(
+    bounds: Bounds, near: Pair, v: Array, z: Pair, slope: Array, d: Array, mu: float, tau: float, dz: Pair, out: Array
+) -> None:
+    lower, upper, has_lower, has_upper, _ = bounds
+    root = np.sqrt(mu)
+    downhill = primal = dual = size = length = 0.0
+    for start in range(0, len(v), PIECE):
+        piece = 0.0
+        for j in range(start, min(start + PIECE, len(v))):
+            piece += (slope[j] + _slope(bounds, near, v, mu, root, j)) * d[j]
+            dz[0][j] = dz[1][j] = 0
+            if has_lower[j]:
+                room = v[j] - lower[j]
+                dz[0][j] = (mu - z[0][j] * d[j]) / room - z[0][j]
+                primal, dual = _larger(primal, _used(room, d[j])), _larger(dual, _used(z[0][j], dz[0][j]))
+            if has_upper[j]:
+                room = upper[j] - v[j]
+                dz[1][j] = (mu + z[1][j] * d[j]) / room - z[1][j]
+                primal, dual = _larger(primal, _used(room, -d[j])), _larger(dual, _used(z[1][j], dz[1][j]))
+            size, length = _larger(size, abs(d[j]) / (1 + abs(v[j]))), _larger(length, abs(d[j]))
+        downhill += piece
+    out[0], out[1], out[2], out[3], out[4] = downhill, _part(tau, primal), _part(tau, dual), size, length
+
+
+@exact
+def step(
+    bounds: Bounds, near: Pair, v: Array, z: Pair, slope: Array, d: Array, mu: Array, tau: Array, dz: Pair, out: Array
+) -> None:
+    """`Arithmetic.step` for a step d of v, in dz and `out` `(A, 5)`."""
+    for b in range(len(v)):
+        pairs = (z[0][b], z[1][b]), (dz[0][b], dz[1][b])
+        pull = near[0][b], near[1][b]
+        _step(_of(bounds, b), pull, v[b], pairs[0], slope[b], d[b], mu[b], tau[b], pairs[1], out[b])
+
+
+@exact
+def trials(
+    bounds: Bounds, near: Pair, v: Array, multipliers: Array, value: Array, rows: Array, mu: Array, objective: Array,
     out: Array,
 ) -> None:  # fmt: skip
-    """Slope, longest steps of v and of z, relative and absolute size: `(A, 5)`."""
-    for a in range(v.shape[0]):
-        falls, used, pressed, relative, size = 0.0, 0.0, 0.0, 0.0, 0.0
-        for j in range(v.shape[1]):
-            d = step[a, j]
-            here = slope[a, j] + _slope(v[a], j, low[a], high[a], has_low[a], has_high[a], side[a], mu[a])
-            if j < weight.shape[1]:
-                here += math.sqrt(mu[a]) * weight[a, j] * (v[a, j] - anchor[a, j])
-            falls += here * d
-            if has_low[a, j]:
-                used = max(used, -d / (v[a, j] - low[a, j]))
-                if lower[a, j] > 0:
-                    pressed = max(pressed, -of_lower[a, j] / lower[a, j])
-            if has_high[a, j]:
-                used = max(used, d / (high[a, j] - v[a, j]))
-                if upper[a, j] > 0:
-                    pressed = max(pressed, -of_upper[a, j] / upper[a, j])
-            if not abs(d) <= size:
-                size = abs(d)
-            if not abs(d) / (1 + abs(v[a, j])) <= relative:
-                relative = abs(d) / (1 + abs(v[a, j]))
-        out[a, 0] = falls
-        out[a, 1] = min(1.0, tau[a] / used) if used > 0 else 1.0
-        out[a, 2] = min(1.0, tau[a] / pressed) if pressed > 0 else 1.0
-        out[a, 3] = relative
-        out[a, 4] = size
+    """`Arithmetic.trials`, in `out` `(A, 5)`."""
+    for b in range(len(v)):
+        out[b, 0], out[b, 3] = _violation(rows[b])
+        out[b, 1] = _barrier_function(_of(bounds, b), (near[0][b], near[1][b]), v[b], value[b], mu[b])
+        out[b, 2], out[b, 4] = objective[b], out[b, 1] + _dot(multipliers[b], rows[b])
 
 
 @exact
-def taken(
-    v: Array, lower: Array, upper: Array, low: Array, high: Array, has_low: Array, has_high: Array, mu: Array,
-    spread: float, kept_lower: Array, kept_upper: Array,
-) -> None:  # fmt: skip
-    """Z kept within a factor of μ / distance (eq. 16)."""
-    for a in range(v.shape[0]):
-        for j in range(v.shape[1]):
-            kept_lower[a, j] = kept_upper[a, j] = 0.0
-            if has_low[a, j]:
-                near = mu[a] / (v[a, j] - low[a, j])
-                kept_lower[a, j] = min(max(lower[a, j], near / spread), near * spread)
-            if has_high[a, j]:
-                near = mu[a] / (high[a, j] - v[a, j])
-                kept_upper[a, j] = min(max(upper[a, j], near / spread), near * spread)
+def _between(z: float, middle: float, spread: float) -> float:
+    """Z, but near enough to the middle."""
+    if z < middle / spread:
+        return middle / spread
+    return middle * spread if z > middle * spread else z
 
 
 @exact
-def measured(
-    v: Array, lower: Array, upper: Array, multipliers: Array, rows: Array, slope: Array, pulled: Array, low: Array,
-    high: Array, has_low: Array, has_high: Array, weight: Array, anchor: Array, mu: Array, out: Array,
-) -> None:  # fmt: skip
-    """`(A, 10)`, as `arithmetic.measured` has it."""
-    for a in range(v.shape[0]):
-        dual, largest, apart, sums, total, count = 0.0, 0.0, 0.0, 0.0, 0.0, 0
+def accepted(bounds: Bounds, v: Array, z: Pair, dz: Pair, part: Array, mu: Array, spread: float, new: Pair) -> None:
+    """`Arithmetic.accepted` at v, with κ_Σ as the `spread`."""
+    lower, upper, has_lower, has_upper, _ = bounds
+    for b in range(len(v)):
         for j in range(v.shape[1]):
-            here = slope[a, j] + pulled[a, j]
-            if j < weight.shape[1]:
-                here += math.sqrt(mu[a]) * weight[a, j] * (v[a, j] - anchor[a, j])
-            if has_low[a, j]:
-                here -= lower[a, j]
-                product = lower[a, j] * (v[a, j] - low[a, j])
-                largest, apart = max(largest, product), max(apart, abs(product - mu[a]))
-                sums, total, count = sums + lower[a, j], total + product, count + 1
-            if has_high[a, j]:
-                here += upper[a, j]
-                product = upper[a, j] * (high[a, j] - v[a, j])
-                largest, apart = max(largest, product), max(apart, abs(product - mu[a]))
-                sums, total, count = sums + upper[a, j], total + product, count + 1
-            if not abs(here) <= dual:
-                dual = abs(here)
-        theta, worst, norm, gap = 0.0, 0.0, 0.0, 0.0
-        for i in range(rows.shape[1]):
-            violation = abs(rows[a, i])
-            theta += violation
-            norm += abs(multipliers[a, i])
-            gap += abs(multipliers[a, i]) * violation
-            if not violation <= worst:
-                worst = violation
-        out[a, 0], out[a, 1], out[a, 2], out[a, 3], out[a, 4] = theta, dual, worst, largest, apart
-        out[a, 5], out[a, 6], out[a, 7], out[a, 8], out[a, 9] = norm, sums, count, gap, total
+            new[0][b, j] = new[1][b, j] = 0
+            if has_lower[b, j]:
+                middle = mu[b] / (v[b, j] - lower[b, j])
+                new[0][b, j] = _between(z[0][b, j] + part[b] * dz[0][b, j], middle, spread)
+            if has_upper[b, j]:
+                middle = mu[b] / (upper[b, j] - v[b, j])
+                new[1][b, j] = _between(z[1][b, j] + part[b] * dz[1][b, j], middle, spread)
+
+
+@exact
+def _looked(
+    free: Array, blocks: Arrays, columns: Array, v: Array, multipliers: Array, scale: Array, found: Array,
+    values: Array, rows: Array, slope: Array, gradient: Array,
+) -> tuple[float, float]:  # fmt: skip
+    """Returns the costs of y, and a sum of all derivatives."""
+    first, end, sign, cost = blocks
+    n = len(free)
+    total = costs = 0.0
+    for j in range(n):
+        gradient[j] = found[j] if free[j] else 0.0
+        slope[j] = gradient[j]
+    for i in range(len(rows)):
+        rows[i] *= scale[i]
+        for t in range(columns.shape[1]):
+            column = columns[i, t]
+            values[i, t] = values[i, t] * scale[i] if free[column] else 0.0
+            slope[column] -= values[i, t] * multipliers[i]
+            total += values[i, t]
+    at = n
+    for q in range(len(first)):
+        for i in range(first[q], end[q]):
+            rows[i] += sign[q] * v[at]
+            slope[at], gradient[at] = cost[q], cost[q] + sign[q] * multipliers[i]
+            costs += cost[q] * v[at]
+            at += 1
+    for j in range(n):
+        total += slope[j]
+    return costs, total
+
+
+@exact
+def looked(
+    free: Array, blocks: Arrays, columns: Array, v: Array, multipliers: Array, factor: Array, scale: Array,
+    found: Array, values: Array, value: Array, rows: Array, slope: Array, gradient: Array, sums: Array, finite: Array,
+) -> None:  # fmt: skip
+    """`Arithmetic.looked`: entries of J, f and r are scaled in place; of H, `sums` are given."""
+    for b in range(len(v)):
+        here = free[b], blocks, columns, v[b], multipliers[b], scale[b], found[b]
+        costs, total = _looked(*here, values[b], rows[b], slope[b], gradient[b])
+        value[b] = factor[b] * value[b] + costs
+        finite[b] = np.isfinite(total + sums[b] + value[b])

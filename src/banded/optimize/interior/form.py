@@ -132,8 +132,8 @@ class Form:
 
     @cached_property
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """Bounds, whether there is one, and `one_sided`: for compiled loops."""
-        tensors = self.lower, self.upper, self.has_lower, self.has_upper, self.one_sided
+        """Bounds, whether there is one, and `free`: for compiled loops."""
+        tensors = self.lower, self.upper, self.has_lower, self.has_upper, self.free
         return tuple(one.contiguous().numpy() for one in tensors)
 
     @cached_property

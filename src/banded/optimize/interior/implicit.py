@@ -14,7 +14,7 @@ from banded.hessian.lagrangian import ConstrainedPlan
 from banded.matrix.rows import Congruence
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.kkt import EPSILON, System, condensed
-from banded.optimize.interior.workspace import Functions, free_mask, single
+from banded.optimize.interior.workspace import Functions, fixed_mask, single
 from banded.optimize.result import Status
 
 DECIDED = 3.0  # by how much one of a multiplier and the distance to its bound is larger, beside curvature, if one is
@@ -85,12 +85,10 @@ class _Conditions:
         lower, upper = (one.double() for one in self._bounds)
         form = Form.of(lower, upper, plan.m, plan.constraints.equalities)
         ones = x.new_ones(len(x))
-        alike = x.new_ones(len(x), plan.m)
-        blank = Functions(plan, form, ones, alike, alike[..., None], None, None)
+        blank = Functions(plan, form, ones, x.new_ones(len(x), plan.m), None, None)
         v = torch.nn.functional.pad(x, (0, form.size - form.n))
-        there = blank.look(v, self._multipliers)
-        entries = form.free.to(x)[:, there.J.columns]
-        functions = Functions(plan, form, ones, alike, entries, None, free_mask(there.H, form.free))
+        H = blank.look(v, self._multipliers).H
+        functions = Functions(plan, form, ones, blank.scale, None, fixed_mask(H, form.free))
         here = functions.look(v, self._multipliers)
         v = torch.cat([x, here.rows[:, plan.constraints.equalities :]], 1)
         above, below = form.distances(v)

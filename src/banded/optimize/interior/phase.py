@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from banded.matrix.rows import Congruence
-from banded.optimize.interior import arithmetic
-from banded.optimize.interior.barrier import Proximal, longest
+from banded.optimize.interior.arithmetic import Place, arithmetic
+from banded.optimize.interior.barrier import Proximal
 from banded.optimize.interior.evaluator import Evaluator
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.kkt import EPSILON, System, condensed
@@ -19,7 +19,6 @@ from banded.optimize.interior.point import Move, Point
 from banded.optimize.interior.quality import best_barrier
 from banded.optimize.interior.questions import Direction, Measure, Trial
 
-SMAX = 100.0  # mean of the multipliers from which errors are relative to it
 LARGE = 1e3  # of least-squares multipliers, from which none are better
 POOR = 1e-8  # relative residual from which the system is condensed with another ε
 OTHERS, LIMITS = (1e-2, 1e2), (1e-14, 1e-6)  # times the last ε, and within which limits
@@ -48,6 +47,7 @@ class Phase:
 
     def __post_init__(self) -> None:
         here = self.here
+        self._arithmetic = arithmetic(here.v)
         self._epsilon = torch.full_like(here.value, EPSILON)
         self._systems: list[tuple[System, int] | None] = [None] * len(here.v)  # of each, and its place in that
         self._step = Move(here.v, here.multipliers, here.v, here.v)
@@ -95,17 +95,8 @@ class Phase:
 
     def measure(self, mu: Sequence[float]) -> Sequence[Measure]:
         """For the barrier parameters μ."""
-        here = self.here
-        barrier = here.v.new_tensor(mu)
-        found = arithmetic.measured(self.form, here, self.proximal, barrier)
-        theta, dual, primal, largest, apart, norm, sums, bounds, gap, total = found.unbind(1)
-        dual_scale = ((norm + sums) / (bounds + self.form.m).clamp(min=1)).clamp(min=SMAX) / SMAX
-        scale = (sums / bounds.clamp(min=1)).clamp(min=SMAX) / SMAX
-        phi = here.value + arithmetic.barrier(self.form, here.v, self.proximal, barrier)
-        value, size, mean = self._unscaled(here.value), here.value.abs().clamp(min=1), total / bounds.clamp(min=1)
-        errors = [theta, phi, dual, primal, largest, apart, dual_scale, scale, value, gap + total, size, mean]
-        answers = torch.stack(errors, 1)
-        return [Measure(*one) for one in answers.tolist()]
+        numbers = self._arithmetic.measures(self._place, mu, self._unscaled(self.here.value))
+        return [Measure(*one) for one in numbers]
 
     def reset_multipliers(self) -> None:
         """λ that makes the gradient of the Lagrangian smallest, or zero where that is large (§3.6)."""
@@ -127,13 +118,11 @@ class Phase:
         self, mu: Sequence[float], tau: Sequence[float], shift: Sequence[float], compliance: Sequence[float]
     ) -> Sequence[Direction | None]:
         """The step for μ, δ and δ_c; None where the system has not the inertia that it takes."""
-        barrier = self._column(mu)
-        found = self._newton(barrier, shift, compliance)
+        found = self._newton(mu, shift, compliance)
         if found is None:
             return [None] * len(mu)
-        (v, multipliers, residual), system = found
-        self._step = self._with_bounds(v, multipliers, barrier)
-        return self._described(self._step, barrier, tau, residual, system.good)
+        step, system = found
+        return self._stepped(mu, tau, *step, system.good)
 
     def aim(
         self,
@@ -144,35 +133,33 @@ class Phase:
         compliance: Sequence[float],
     ) -> Sequence[Direction | None]:
         """The same for the μ within limits that promises most; it is linear in μ."""
-        none, one = self.here.v.new_zeros(len(tau), 1), self.here.v.new_ones(len(tau), 1)
+        none, one = [0.0] * len(tau), [1.0] * len(tau)
         found = self._newton(none, shift, compliance)
         if found is None:
             return [None] * len(tau)
         (v, multipliers, residual), system = found
-        more = system.solve(self._optimality(none) - self._optimality(one), torch.zeros_like(self.here.rows))
-        affine = self._with_bounds(v, multipliers, none)
-        whole = self._with_bounds(v + more[0], multipliers + more[1], one)
+        more = system.solve(self._downhill(one) - self._downhill(none), torch.zeros_like(self.here.rows))
+        affine = self._with_bounds(none, tau, v, multipliers)
+        whole = self._with_bounds(one, tau, v + more[0], multipliers + more[1])
         central = Move(*(b - a for a, b in zip(affine, whole, strict=True)))
-        gradient = self._optimality(none) - self.here.lower + self.here.upper
+        gradient = -self._downhill(none) - self.here.lower + self.here.upper
         limits = self._column(least), self._column(most)
         barrier = best_barrier(self.form, self.here, gradient, affine, central, limits, self._column(tau)[:, 0])
-        self._step = self._with_bounds(v + barrier * more[0], multipliers + barrier * more[1], barrier)
-        told = self._described(self._step, barrier, tau, residual, system.good)
-        return [one and one._replace(mu=mu) for one, mu in zip(told, barrier[:, 0].tolist(), strict=True)]
+        mu, step = barrier[:, 0].tolist(), (v + barrier * more[0], multipliers + barrier * more[1])
+        told = self._stepped(mu, tau, *step, residual, system.good)
+        return [one and one._replace(mu=mu) for one, mu in zip(told, mu, strict=True)]
 
     def _newton(
-        self, barrier: Tensor, shift: Sequence[float], compliance: Sequence[float]
+        self, mu: Sequence[float], shift: Sequence[float], compliance: Sequence[float]
     ) -> tuple[tuple[Tensor, Tensor, Tensor], System] | None:
-        """The step of v and λ for μ `(A, 1)`, δ and δ_c, and the system that gave it."""
-        here = self.here
-        S = arithmetic.diagonal(self.form, here, self.proximal, barrier[:, 0], self._column(shift)[:, 0])
-        a = -self._optimality(barrier)
-        idle = ((S == 0) & (a == 0))[:, : self.form.n]
-        if bool(idle.any()):  # what nothing holds stays where it is
-            S[:, : self.form.n] += idle & here.unseen()
-        found = self._solved(S, self._column(compliance)[:, 0], a, -here.rows)
+        """The step of v and λ for μ, δ and δ_c, with its residual, and the system that gave it."""
+        S, a = self._arithmetic.system(self._place, mu, shift)
+        held = torch.logical_or(S, a)[:, : self.form.n]
+        if not bool(held.all()):  # what nothing holds stays where it is
+            S[:, : self.form.n] += self.here.unseen(~held)
+        found = self._solved(S, self._column(compliance)[:, 0], a, -self.here.rows)
         if found is not None:
-            self._systems = [(found[1], row) for row in range(len(here.v))]
+            self._systems = [(found[1], row) for row in range(len(a))]
         return found
 
     def _solved(
@@ -213,12 +200,9 @@ class Phase:
             first: 1 for the first correction along this step, else 0.
             length: of the last trial.
         """
-        barrier = self._column(mu)
         start = torch.where(self._column(first) > 0, self.here.rows, self._correction)
         self._correction = self._column(length) * start + self._rows
-        v, multipliers, residual = self._solved_again(-self._optimality(barrier), -self._correction)
-        self._step = self._with_bounds(v, multipliers, barrier)
-        return self._described(self._step, barrier, tau, residual, torch.ones(len(v), dtype=torch.bool))
+        return self._stepped(mu, tau, *self._solved_again(self._downhill(mu), -self._correction))
 
     def _solved_again(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """With the systems that the steps came from: of a batch, these may be several."""
@@ -244,10 +228,8 @@ class Phase:
         for _ in range(TURNS):
             v, _, residual = self._solved_again(v / v.norm(dim=1, keepdim=True), none)
         v = v / v.abs().amax(1, keepdim=True)
-        barrier = self._column(mu)
-        downhill = torch.linalg.vecdot(self._optimality(barrier), v) <= 0
-        self._step = self._with_bounds(torch.where(downhill[:, None], v, -v), none, barrier)
-        return self._described(self._step, barrier, tau, residual, torch.ones_like(downhill))
+        downhill = torch.linalg.vecdot(self._downhill(mu), v)[:, None] >= 0
+        return self._stepped(mu, tau, torch.where(downhill, v, -v), none, residual)
 
     def _moving(self, v: Tensor) -> Tensor:
         """V without what is fixed."""
@@ -266,24 +248,20 @@ class Phase:
         self._v = torch.addcmul(self.here.v, length, self._step.v)
         self._there = self.evaluator.look(self._v, self.here.multipliers + length * self._step.multipliers)
         self._rows, self._looked = self._there.rows, [True] * len(self._v)
-        value = torch.where(self._there.is_finite(), self._there.value, torch.nan)
+        value = torch.where(self._there.finite, self._there.value, torch.nan)
         return self._trials(value, mu)
 
     def accept(self, dual: Sequence[float], mu: Sequence[float]) -> None:
         """Move to the last trial, the multipliers of the bounds by another part of the step (§3.2, eq. 16)."""
-        part, barrier = self._column(dual), self._column(mu)
         assert all(self._looked), "a point is looked at before it is taken"
-        lower, upper = self.here.lower + part * self._step.lower, self.here.upper + part * self._step.upper
-        lower, upper = arithmetic.taken(self.form, self._there.v, lower, upper, barrier[:, 0])
+        lower, upper = self._arithmetic.accepted(self._place, self._there, self._step, dual, mu)
         self.here = replace(self._there, lower=lower, upper=upper)
 
     def move_bounds(self, v: Tensor, mu: Sequence[float], tau: Sequence[float]) -> None:
         """At v, which another phase found: z moves as far as it may on the way there."""
-        barrier = self._column(mu)
-        step = self._with_bounds(v - self.here.v, torch.zeros_like(self.here.multipliers), barrier)
-        both = torch.cat([self.here.lower, self.here.upper], 1)
-        part = longest(both, torch.cat(step[2:], 1), self._column(tau)[:, 0])[:, None]
-        lower, upper = self.here.lower + part * step.lower, self.here.upper + part * step.upper
+        lower, upper, numbers = self._arithmetic.step(self._place, mu, tau, v - self.here.v)
+        part = self._column([one[2] for one in numbers])
+        lower, upper = self.here.lower + part * lower, self.here.upper + part * upper
         large = torch.maximum(lower.amax(1), upper.amax(1))[:, None] > LARGE
         has = self.form.has_lower.to(lower), self.form.has_upper.to(upper)
         lower, upper = torch.where(large, has[0], lower), torch.where(large, has[1], upper)
@@ -306,34 +284,41 @@ class Phase:
         return self._trials(value, mu)
 
     def _trials(self, value: Tensor, mu: Sequence[float]) -> Sequence[Trial]:
-        phi = value + arithmetic.barrier(self.form, self._v, self.proximal, value.new_tensor(mu))
-        rows = self._rows.abs()
-        largest = rows.amax(1) if self.form.m else 0 * value
-        lagrangian = phi + torch.linalg.vecdot(self.here.multipliers, self._rows)
-        parts = [rows.sum(1), phi, self._unscaled(value), largest, lagrangian]
-        return [Trial(*one) for one in torch.stack(parts, 1).tolist()]
+        numbers = self._arithmetic.trials(self._place, self._v, value, self._rows, mu, self._unscaled(value))
+        return [Trial(*one) for one in numbers]
 
     def _unscaled(self, value: Tensor) -> Tensor:
         """The objective in the user's units; where it does not count, anything."""
         factor = self.evaluator.factor
         return value if factor is None else value / factor
 
-    def _optimality(self, mu: Tensor) -> Tensor:
-        """∇φ + Jᵀλ."""
-        return arithmetic.optimality(self.form, self.here, self.proximal, mu[:, 0])
+    @property
+    def _place(self) -> Place:
+        return Place(self.form, self.proximal, self.here)
 
-    def _with_bounds(self, v: Tensor, multipliers: Tensor, mu: Tensor) -> Move:
+    def _downhill(self, mu: Sequence[float]) -> Tensor:
+        """-(∇φ + Jᵀλ)."""
+        return self._arithmetic.system(self._place, mu, [0.0] * len(mu))[1]
+
+    def _with_bounds(self, mu: Sequence[float], tau: Sequence[float], v: Tensor, multipliers: Tensor) -> Move:
         """A step of v and λ, and what it makes of z."""
-        return Move(v, multipliers, *arithmetic.moved(self.form, self.here, v, mu[:, 0]))
+        return Move(v, multipliers, *self._arithmetic.step(self._place, mu, tau, v)[:2])
 
-    def _described(
-        self, step: Move, mu: Tensor, tau: Sequence[float], residual: Tensor, good: Tensor
+    def _stepped(
+        self,
+        mu: Sequence[float],
+        tau: Sequence[float],
+        v: Tensor,
+        multipliers: Tensor,
+        residual: Tensor,
+        good: Tensor | None = None,
     ) -> Sequence[Direction | None]:
-        of_v, _, lower, upper = step
-        part = self._column(tau)[:, 0]
-        found = arithmetic.described(self.form, self.here, self.proximal, (of_v, lower, upper), mu[:, 0], part)
-        answers = torch.cat([found, residual[:, None]], 1)
-        return [Direction(*one) if fine else None for one, fine in zip(answers.tolist(), good.tolist(), strict=True)]
+        """The step of v and λ is kept, with what it makes of z, and described where the system is good."""
+        lower, upper, numbers = self._arithmetic.step(self._place, mu, tau, v)
+        self._step = Move(v, multipliers, lower, upper)
+        fine = [True] * len(v) if good is None else good.tolist()
+        described = zip(numbers, residual.tolist(), fine, strict=True)
+        return [Direction(*(*one, error)) if fit else None for one, error, fit in described]
 
     def _column(self, numbers: Sequence[float]) -> Tensor:
         """`(A, 1)`."""

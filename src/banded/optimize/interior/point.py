@@ -4,13 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from banded.matrix import Symmetric
 from banded.matrix.rows import Rows
+
+
+class Move(NamedTuple):
+    """A step: of v `(A, N)`, of λ `(A, m)`, and of both z `(A, N)`."""
+
+    v: Tensor
+    multipliers: Tensor
+    lower: Tensor
+    upper: Tensor
+
+
+class Arrays(NamedTuple):
+    """Parts of a point."""
+
+    v: np.ndarray
+    multipliers: np.ndarray
+    value: np.ndarray
+    rows: np.ndarray
+    slope: np.ndarray
+    gradient: np.ndarray
+    z: tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +47,8 @@ class Point:
         value: f `(A,)`, scaled.
         rows: r(x) + E y `(A, m)`, scaled.
         slope: the gradient of f, `(A, N)`.
+        gradient: ∇f + Jᵀλ + Eᵀλ, `(A, N)`.
+        finite: `(A,)`: whether all derivatives are.
         J: the Jacobian of r, scaled, its columns of fixed unknowns empty.
         H: the Hessian of the Lagrangian, its rows and columns of fixed unknowns empty.
     """
@@ -35,19 +60,23 @@ class Point:
     value: Tensor
     rows: Tensor
     slope: Tensor
+    gradient: Tensor
+    finite: Tensor
     J: Rows
     H: Symmetric
 
-    def is_finite(self) -> Tensor:
-        """`(A,)`: whether all derivatives are: of finite numbers the sum is, but for an overflow, which is as bad."""
-        parts = (self.slope, self.J.values, *self.H.tensors)
-        total: Tensor = sum((one.reshape(len(one), -1).sum(1) for one in parts), self.value)
-        return total.isfinite()
+    @cached_property
+    def arrays(self) -> Arrays:
+        """Itself on a CPU, for compiled loops, without copies."""
+        vectors = self.v, self.multipliers, self.value, self.rows, self.slope, self.gradient, self.lower, self.upper
+        v, multipliers, value, rows, slope, gradient, lower, upper = (one.contiguous().numpy() for one in vectors)
+        return Arrays(v, multipliers, value, rows, slope, gradient, (lower, upper))
 
-    def unseen(self) -> Tensor:
-        """`(A, n)`: which unknowns neither H nor J knows of, so that nothing holds them."""
+    def unseen(self, among: Tensor) -> Tensor:
+        """`(A, n)`: which of these unknowns neither J nor H knows of, so that nothing holds them."""
         columns = self.J.with_values(self.J.values.abs()).transposed_times(torch.ones_like(self.rows))
-        return (self.H.row_sums() == 0) & (columns == 0)
+        found = among & (columns == 0)
+        return found & (self.H.row_sums() == 0) if bool(found.any()) else found
 
     def take(self, rows: Tensor) -> Point:
         """Some of them."""
@@ -77,12 +106,3 @@ class Point:
             else:
                 made[field.name] = change(one)
         return Point(**made)
-
-
-class Move(NamedTuple):
-    """A step: of v `(A, N)`, of λ `(A, m)`, and of both z `(A, N)`."""
-
-    v: Tensor
-    multipliers: Tensor
-    lower: Tensor
-    upper: Tensor

@@ -61,8 +61,7 @@ class Forces(NamedTuple):
 
     @staticmethod
     def _mu(form: Form, here: Point, pushed: Tensor, pulled: Tensor) -> Tensor:
-        pulled_back = torch.cat([here.J.transposed_times(here.multipliers), form.transposed(here.multipliers)], 1)
-        gradient = here.slope + pulled_back - pushed + pulled
+        gradient = here.gradient - pushed + pulled
         gradient[:, : form.n] = torch.where(form.free, gradient[:, : form.n], 0)
         above, below = form.distances(here.v)
         error = torch.maximum(gradient.abs().amax(1), (pushed * above.abs() + pulled * below.abs()).amax(1))

@@ -14,6 +14,7 @@ from torch import Tensor
 from banded.hessian.lagrangian import ConstrainedPlan, Derivatives
 from banded.matrix import Symmetric
 from banded.matrix.rows import Congruence, Rows
+from banded.optimize.interior.arithmetic import arithmetic
 from banded.optimize.interior.barrier import Proximal
 from banded.optimize.interior.evaluator import Evaluator
 from banded.optimize.interior.form import Form
@@ -39,35 +40,28 @@ class Functions:
         form: of the phase.
         factor: `(A,)`: of the objective, None in restoration, where it does not count.
         scale: `(A, m)`: of the rows.
-        entries: what entries of J are multiplied by, `(A, m, w)`, or `(A, m, 1)` where no unknowns are fixed.
         numbers: `(A,)`, of the problems; None for all.
-        mask: 1 where H has entries of unknowns that are free, in its storage; None if all are.
+        mask: where H has entries of unknowns that are fixed, in its storage; None if none are.
     """
 
     plan: ConstrainedPlan
     form: Form
     factor: Tensor | None
     scale: Tensor
-    entries: Tensor
     numbers: Tensor | None
     mask: tuple[Tensor, ...] | None
 
     def look(self, v: Tensor, multipliers: Tensor) -> Point:
         """Everything at v `(A, N)` and λ `(A, m)`."""
-        form, n = self.form, self.form.n
+        n = self.form.n
         found = derivatives(self.plan, v[:, :n], self.scale * multipliers, self.factor, self.numbers)
-        values = found.J.values * self.entries
-        gradient, H = found.gradient, found.H
-        if self.mask is not None:
-            H = H.with_tensors(tuple(one * mask for one, mask in zip(H.tensors, self.mask, strict=True)))
-        J = found.J.with_values(values)
-        slope = gradient - J.transposed_times(multipliers)
-        if self.mask is not None:
-            slope = torch.where(form.free, slope, 0)
-        if form.blocks:
-            slope = torch.cat([slope, form.costs().expand(len(v), -1)], 1)
-        none = torch.zeros_like(v)
-        return Point(v, multipliers, none, none, *self._measured(v, found.value, found.rows), slope, J, H)
+        return self.looked(v, multipliers, found)
+
+    def looked(self, v: Tensor, multipliers: Tensor, found: Derivatives) -> Point:
+        """The same from derivatives at v for scale * λ, which may be overwritten."""
+        for one, mask in zip(found.H.tensors, self.mask or (), strict=self.mask is not None):
+            one.masked_fill_(mask, 0)
+        return arithmetic(v).looked(self.form, self.factor, self.scale, v, multipliers, found)
 
     def take(self, rows: Tensor) -> Functions:
         """Those of some problems."""
@@ -76,7 +70,6 @@ class Functions:
             form=self.form.take(rows),
             factor=None if self.factor is None else self.factor[rows],
             scale=self.scale[rows],
-            entries=self.entries[rows],
             numbers=rows if self.numbers is None else self.numbers[rows],
             mask=None if self.mask is None else tuple(one[rows] for one in self.mask),
         )
@@ -92,13 +85,7 @@ class Functions:
     def values(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """The objective and the equations."""
         value, rows = self.plan.values_at(v[:, : self.form.n].to(self.plan.dtype), self.numbers)
-        return self._measured(v, value.to(v), rows.to(v))
-
-    def _measured(self, v: Tensor, value: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        objective = torch.zeros_like(value) if self.factor is None else self.factor * value
-        if self.form.blocks:
-            objective = objective + v[:, self.form.n :] @ self.form.costs()
-        return objective, self.form.add_rows(self.scale * rows, v)
+        return arithmetic(v).valued(self.form, self.factor, self.scale, v, value.to(v), rows.to(v))
 
 
 def derivatives(
@@ -140,20 +127,19 @@ class Interior:
         form = Form.of(lower, upper, plan.m, plan.constraints.equalities)
         ones = x.new_ones(len(x))
         found = derivatives(plan, x, x.new_zeros(len(x), plan.m), ones)
-        self._mask = free_mask(found.H, form.free)
+        self._mask = fixed_mask(found.H, form.free)
         steepest = torch.where(form.free, found.gradient, 0).abs().amax(1)
         natural = (found.H.row_sums() * form.free).amax(1) * x.abs().amax(1).clamp(min=1)
         faint = torch.maximum(steepest, natural).clamp(FAINT, 1)
         bounded = (form.has_lower | form.has_upper).any(1)  # where μ is there to compare f with
         self.factor = _scaling(steepest) / torch.where(bounded, faint, 1)
-        free = x.new_ones(len(x), plan.m, 1) if self._mask is None else form.free.to(x)[:, found.J.columns]
         self.scale = _scaling(_steepest(found.J, form)) if plan.m else x.new_ones(len(x), 0)
-        self._functions = Functions(plan, form, self.factor, self.scale, self.scale[..., None] * free, None, self._mask)
+        self._functions = Functions(plan, form, self.factor, self.scale, None, self._mask)
         slacks = (self.scale * found.rows)[:, plan.constraints.equalities :]
         congruence = Congruence(found.J.columns, single(found.H))
         if warm is None:
             v = form.push(torch.cat([x, slacks], 1))
-            start = self._functions.look(v, x.new_zeros(len(x), plan.m))
+            start = self._start(v, x, found)
             start = replace(start, lower=form.has_lower.to(v), upper=form.has_upper.to(v))
         else:
             v = torch.cat([x, slacks], 1)
@@ -161,6 +147,15 @@ class Interior:
             self.mu = mu.tolist()
         self.regular = Phase(form, self._functions, congruence, start)
         self._elastic: Phase | None = None
+
+    def _start(self, v: Tensor, x: Tensor, found: Derivatives) -> Point:
+        """Everything at v, without multipliers, from the derivatives at x if that is there, which are overwritten."""
+        none = x.new_zeros(len(x), self.scale.shape[1])
+        if not torch.equal(v[:, : x.shape[1]], x):
+            return self._functions.look(v, none)
+        for one in (found.gradient, *found.H.tensors):
+            one.mul_(self.factor.reshape(-1, *[1] * (one.ndim - 1)))
+        return self._functions.looked(v, none, found)
 
     def answer(self, which: Which, rows: Tensor | None, numbers: Sequence[Sequence[float]]) -> Sequence[Any]:
         """The answers to questions of one kind from all problems."""
@@ -300,8 +295,7 @@ class Interior:
         self.scale = self.scale.index_copy(0, index, rises * self.scale[index])
         functions = self.regular.evaluator
         assert isinstance(functions, Functions)
-        entries = functions.entries.index_copy(0, index, rises[..., None] * functions.entries[index])
-        self.regular.evaluator = replace(functions, factor=self.factor, scale=self.scale, entries=entries)
+        self.regular.evaluator = replace(functions, factor=self.factor, scale=self.scale)
         units = torch.cat([torch.ones_like(here.v[:, : part.form.n]), rises[:, part.form.m - slacks :]], 1)
         there = self.regular.evaluator.take(index).look(units * here.v, growth[:, None] / rises * here.multipliers)
         lower, upper = (growth[:, None] / units * one for one in (here.lower, here.upper))
@@ -355,9 +349,10 @@ def _scaling(largest: Tensor) -> Tensor:
     return (MOST / largest.clamp(min=MOST)).clamp(min=LEAST)
 
 
-def free_mask(H: Symmetric, free: Tensor) -> tuple[Tensor, ...] | None:
-    """1 where H has entries of unknowns that are free, in its storage; None if all are."""
+def fixed_mask(H: Symmetric, free: Tensor) -> tuple[Tensor, ...] | None:
+    """Where H has entries of unknowns that are fixed, in its storage; None if none are."""
     if bool(free.all()):
         return None
     one = free.to(H.dtype)[..., None]
-    return H._of_outer(one, one).tensors
+    of_free = H._of_outer(one, one).tensors
+    return tuple(torch.empty_like(a, dtype=torch.bool).copy_(b == 0) for a, b in zip(H.tensors, of_free, strict=True))
