@@ -16,6 +16,7 @@ from banded import FileFormatError, Solution
 
 KEYS = ["t", "x", "u", "cost", "status", "duration", "parameters", "costates", "path_multipliers", "error", "states"]
 KEYS += ["controls", "parameter_names", "scheme", "curves_x", "curves_u", "iterations", "seconds", "history", "version"]
+KEYS += ["asked", "missed"]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -55,6 +56,14 @@ def test_all_kinds_of_solutions(tmp_path: Path) -> None:
         assert torch.equal(found.path_multipliers, solution.path_multipliers)
         assert torch.equal(found.parameters, solution.parameters)
         assert found.simulate().cost == solution.simulate().cost
+
+
+def test_what_was_asked_for_comes_back(tmp_path: Path) -> None:
+    solution = block(control_bounds=(-5, 5)).solve(5, accuracy=1e-9, max_nodes=7)
+    solution.save(tmp_path / "one.npz")
+    found = Solution.load(tmp_path / "one.npz")
+    assert (found.asked, found.missed) == (1e-9, solution.missed)
+    assert "max_nodes=7" in found.missed
 
 
 def test_a_loaded_solution_is_a_guess(tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ class Solution:
         iterations, seconds: what it took.
         history: a `Record` for each iterate.
         rounds: the grids on the way to an accuracy that was asked for.
+        asked: that accuracy, or None.
+        missed: why `accuracy` is not as good as that, or nothing where it is.
         result: all that the optimiser says; None for a solution that was loaded.
         problem: what was solved; None for a solution that was loaded.
     """
@@ -74,6 +76,8 @@ class Solution:
     seconds: float
     history: tuple[Record, ...] = field(default=(), repr=False)
     rounds: tuple[Any, ...] = field(default=(), repr=False)
+    asked: float | None = None
+    missed: str = ""
     result: Result | None = field(default=None, repr=False)
     problem: ControlProblem | None = field(default=None, repr=False)
 

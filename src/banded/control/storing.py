@@ -33,7 +33,9 @@ SHAPES = {
     "cost": (),
     "duration": (),
     "seconds": (),
+    "asked": (),
 }
+APART = {"curves_x", "curves_u", "asked"}  # of them, what solutions have in other forms
 NAMES = {"states": "nx", "controls": "nu", "parameter_names": "np"}
 
 
@@ -47,12 +49,14 @@ def save(solution: Solution, path: Path) -> None:
         raise ValueError(f"{path}: expected the name of a file that ends in .npz")
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
-        **{name: np.asarray(getattr(solution, name)) for name in SHAPES if not name.startswith("curves")},
+        **{name: np.asarray(getattr(solution, name)) for name in SHAPES if name not in APART},
         **{name: np.array(getattr(solution, name), dtype=np.str_) for name in NAMES},
         "curves_x": solution.curves.x.numpy(),
         "curves_u": solution.curves.u.numpy(),
         "status": solution.status.name,
         "scheme": solution.scheme,
+        "asked": np.nan if solution.asked is None else solution.asked,
+        "missed": solution.missed,
         "iterations": solution.iterations,
         "history": np.array([_numbers(one) for one in solution.history]).reshape(-1, len(Record._fields)),
         "version": VERSION,
@@ -71,6 +75,7 @@ def load(path: Path) -> dict[str, Any]:
     if (version := _scalar(path, arrays, "version", int)) != VERSION:
         raise FileFormatError(f"{path}: expected version {VERSION}, got {version}, of another version of banded")
     numbers = _numbers_of(path, arrays)
+    asked = float(numbers.pop("asked"))
     curves = Curves(numbers["t"], numbers.pop("curves_x"), numbers.pop("curves_u"))
     status = str(_scalar(path, arrays, "status", str))
     if status not in Status.__members__:
@@ -81,6 +86,8 @@ def load(path: Path) -> dict[str, Any]:
         "curves": curves,
         "status": Status[status],
         "scheme": str(_scalar(path, arrays, "scheme", str)),
+        "asked": None if isnan(asked) else asked,
+        "missed": str(_scalar(path, arrays, "missed", str)),
         "iterations": _scalar(path, arrays, "iterations", int),
         "history": _history(path, arrays),
     }

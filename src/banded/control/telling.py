@@ -45,6 +45,8 @@ def summary(solution: Solution) -> str:
         f"{len(solution.t)} nodes, {solution.scheme}, {solution.iterations} iterations, {solution.seconds:.3g} s; "
         + _quality(solution)
     )
+    if solution.missed:
+        lines.append(f"An accuracy of {solution.asked:.3g} was asked for, and is missed: {solution.missed}.")
     return "\n".join([*lines, *([] if solution.success else [solution.status.value])])
 
 
