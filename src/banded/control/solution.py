@@ -11,6 +11,7 @@ from torch import Tensor
 
 from banded.checks import check_whole
 from banded.control import picture, scenes, storing
+from banded.control.activity import Findings
 from banded.control.curves import Curves, Point, Samples
 from banded.control.simulation import Simulation, simulate
 from banded.control.table import table
@@ -53,6 +54,7 @@ class Solution:
         rounds: the grids on the way to an accuracy that was asked for.
         asked: that accuracy, or None.
         missed: why `accuracy` is not as good as that, or nothing where it is.
+        findings: what is active and what is violated, of a solution that was loaded; `result` knows it of others.
         result: all that the optimiser says; None for a solution that was loaded.
         problem: what was solved; None for a solution that was loaded.
     """
@@ -78,6 +80,7 @@ class Solution:
     rounds: tuple[Any, ...] = field(default=(), repr=False)
     asked: float | None = None
     missed: str = ""
+    findings: Findings | None = field(default=None, repr=False)
     result: Result | None = field(default=None, repr=False)
     problem: ControlProblem | None = field(default=None, repr=False)
 
@@ -171,7 +174,7 @@ class Solution:
         return table(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all but `problem` and `result` to a file that ends in .npz, making its folder.
+        """Write all but `problem` and `result` to a file that ends in .npz, making its folder; of these, what is told.
 
         Raises:
             ValueError: for another suffix.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from banded.control.activity import Active, Findings, Span, Violated, findings
 from banded.control.curves import Curves
 from banded.errors import FileFormatError
 from banded.optimize import Record, Status
@@ -57,6 +60,7 @@ def save(solution: Solution, path: Path) -> None:
         "scheme": solution.scheme,
         "asked": np.nan if solution.asked is None else solution.asked,
         "missed": solution.missed,
+        "findings": _written(findings(solution)),
         "iterations": solution.iterations,
         "history": np.array([_numbers(one) for one in solution.history]).reshape(-1, len(Record._fields)),
         "version": VERSION,
@@ -88,9 +92,39 @@ def load(path: Path) -> dict[str, Any]:
         "scheme": str(_scalar(path, arrays, "scheme", str)),
         "asked": None if isnan(asked) else asked,
         "missed": str(_scalar(path, arrays, "missed", str)),
+        "findings": _findings(path, str(_scalar(path, arrays, "findings", str))),
         "iterations": _scalar(path, arrays, "iterations", int),
         "history": _history(path, arrays),
     }
+
+
+def _written(found: Findings | None) -> str:
+    return json.dumps(None if found is None else asdict(found))
+
+
+def _findings(path: Path, text: str) -> Findings | None:
+    """What `_written` made a text of.
+
+    Raises:
+        FileFormatError: if it is another.
+    """
+    try:
+        found = json.loads(text)
+        if found is None:
+            return None
+        return Findings(
+            tuple(_active(**one) for one in found["active"]),
+            tuple(Violated(str(name), float(number)) for name, number in found["violated"]),
+            tuple(map(str, found["ends"])),
+            None if found["violation"] is None else float(found["violation"]),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise FileFormatError(f"{path}: expected 'findings' that Solution.save wrote, got others: {error}") from error
+
+
+def _active(name: str, of: str | None, is_upper: bool, spans: Sequence[Sequence[Any]], force: float) -> Active:
+    runs = ((float(first), float(last), (int(a), int(b)), float(most)) for first, last, (a, b), most in spans)
+    return Active(str(name), of, bool(is_upper), tuple(Span(*run) for run in runs), float(force))
 
 
 def _read(path: Path) -> Mapping[str, np.ndarray]:
