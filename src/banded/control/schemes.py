@@ -275,7 +275,7 @@ class HermiteSimpson(Scheme):
 class Midpoint(Scheme):
     """Next x = x + h F(middle x, u) with middle x = (x + next x)/2, implicit and symplectic; controls are constant."""
 
-    name, order, defect, between, at_nodes = "midpoint", 2, 2, True, False
+    name, order, defect, between, at_nodes = "midpoint", 2, 3, True, False
     is_held = True
 
     def discretise(self, chain: Chain, functions: Functions) -> Discretisation:
@@ -290,10 +290,6 @@ class Midpoint(Scheme):
             *_path(chain, functions, 0, functions.states + functions.costs, middle.s),
         ]
         return Discretisation([stage], rules)
-
-    def states_between(self, known: Known) -> Tensor:
-        """Linear."""
-        return torch.stack([known.x[:-1], known.x.diff(dim=0)], 1)
 
 
 @dataclass(frozen=True)

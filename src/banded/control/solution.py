@@ -174,7 +174,9 @@ class Solution:
         return table(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all but `problem` and `result` to a file that ends in .npz, making its folder; of these, what is told.
+        """Write all but `problem` and `result` to a file that ends in .npz, and what `explain` says of them.
+
+        Its folder is made where there is none.
 
         Raises:
             ValueError: for another suffix.
