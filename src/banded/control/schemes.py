@@ -321,9 +321,11 @@ class RungeKutta(Scheme):
         places = chain.places(start, *([nodes.u[1:]] if linear else []))
         weights = torch.zeros(count, ny, dtype=torch.float64)
         weights[:, functions.states :] = 1
-        function = functions.step if linear else functions.held_step
-        name = "step" if linear else "held step"
-        stages = [Stage(name, function, places, torch.stack([start.s, h], 1), ny, weights, _told(chain, functions))]
+        function, inside = (
+            (functions.step, functions.inside_step) if linear else (functions.held_step, functions.inside_held_step)
+        )
+        name, data = "step" if linear else "held step", torch.stack([start.s, h], 1)
+        stages = [Stage(name, function, places, data, ny, weights, _told(chain, functions), inside)]
         rules = [_dynamics(chain, [Term(0, _numbers(count), 0, -torch.ones_like(h))])]
         rules += [] if linear else _last_control(chain)
         if functions.path_size:
