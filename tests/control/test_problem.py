@@ -14,7 +14,7 @@ import torch
 from moves import SCHEMES, block, hasty, pendulum, pushed
 from torch import Tensor
 
-from banded import ControlProblem, NonFiniteError, RungeKutta, Status
+from banded import ControlProblem, NonFiniteError, RungeKutta, Scheme, Status
 from banded.control.schemes import SCHEMES as ALL
 
 INF, NAN = math.inf, math.nan
@@ -212,10 +212,21 @@ def test_a_guess_with_too_few_parameters() -> None:
 )
 @pytest.mark.parametrize("scheme", ["trapezoidal", "hermite-simpson", "rk4"])
 def test_functions_that_are_not_finite_at_the_guess(given: dict[str, Any], text: str, scheme: str) -> None:
-    if scheme == "rk4" and "dynamics" in given:
-        text = text.replace("speed", "position")  # the first that a step makes so
     with pytest.raises(NonFiniteError, match=text):
         block(**given).solve(5, scheme)
+
+
+@pytest.mark.parametrize("scheme", ["rk4", RungeKutta(controls="constant")])
+@pytest.mark.parametrize("name", ["dynamics", "running_cost"])
+def test_where_inside_a_step_it_is_not_finite_is_told(scheme: str | Scheme, name: str) -> None:
+    """No node is later than 0.5 and earlier than 0.75, but a step looks there."""
+    gap: dict[str, Any] = {
+        "dynamics": lambda x, u, t: torch.stack([x[1], u[0] + torch.where((t - 0.62).abs() < 0.1, torch.nan, 0)]),
+        "running_cost": lambda x, u, t: u[0] ** 2 + torch.where((t - 0.62).abs() < 0.1, torch.nan, 0),
+    }
+    told = "dynamics of speed" if name == "dynamics" else "running_cost"
+    with pytest.raises(NonFiniteError, match=rf"{told}: .* that are not after node 2 \(t = 0\.625\); give a guess"):
+        block(**{name: gap[name]}).solve(5, scheme)
 
 
 def test_the_problem_of_a_batch_that_is_not_finite_is_named() -> None:

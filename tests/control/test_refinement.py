@@ -10,7 +10,7 @@ import pytest
 import torch
 from moves import SCHEMES, block, hasty, pendulum
 
-from banded import RungeKutta, Scheme, Status
+from banded import NonFiniteError, RungeKutta, Scheme, Status
 from banded.control.refinement import LEAST, ROUNDS, Round, refined
 from banded.problems import hypersensitive
 
@@ -24,6 +24,8 @@ def test_the_accuracy_is_reached(scheme: str, accuracy: float) -> None:
     assert found.success
     assert found.accuracy <= accuracy
     assert found.accuracy == float(found.error.max())
+    assert (found.asked, found.missed) == (accuracy, "")
+    assert "asked for" not in found.explain()
     first, *_, last = found.rounds
     assert (first.nodes, last.nodes) == (11, len(found.t))
     assert first.accuracy > accuracy >= last.accuracy == found.accuracy
@@ -66,7 +68,63 @@ def test_there_are_no_more_nodes_than_allowed() -> None:
     found = pendulum().solve(11, accuracy=1e-12, max_nodes=40)
     assert 30 <= len(found.t) <= 40
     assert found.accuracy > 1e-12
+    assert (found.asked, found.missed) == (1e-12, "there may be no more nodes than max_nodes=40")
+    told = "An accuracy of 1e-12 was asked for, and is missed: there may be no more nodes than max_nodes=40."
+    assert told in str(found)
+    assert told in found.explain()
+    assert "asked=1e-12, missed='there may be no more nodes" in repr(found)
     assert len(pendulum().solve(11, accuracy=1e-12, max_nodes=5).t) == 11
+
+
+class Fails:
+    """The pendulum, on grids of which the second one fails."""
+
+    def __init__(self, failure: dict[str, Any] | None) -> None:
+        self.failure = failure
+        self.grids: list[torch.Tensor] = []
+
+    def __call__(self, grid: torch.Tensor, earlier: Any) -> Any:
+        self.grids.append(grid)
+        if earlier is None:
+            return pendulum().solve(grid=grid)
+        if self.failure is None:
+            raise NonFiniteError("dynamics of turn: expected finite numbers at the guess")
+        return replace(earlier, **self.failure)
+
+
+@pytest.mark.parametrize("status", [Status.INFEASIBLE, Status.MAX_ITERATIONS, Status.INTERRUPTED, Status.NON_FINITE])
+def test_what_a_finer_grid_spoils_is_kept(status: Status) -> None:
+    finite = status is not Status.NON_FINITE
+    solve = Fails({"status": status, "iterations": 17} if finite else None)
+    found = refined(solve, torch.linspace(0, 1, 9, dtype=torch.float64), 1e-6, 3, 5000)
+    first, second = (len(grid) for grid in solve.grids)
+    assert found.success
+    assert len(found.t) == first == 9
+    assert found.missed == f"the next grid, of {second} nodes, ended as {status.name}: this is the one before"
+    assert [(one.nodes, one.status) for one in found.rounds] == [(9, Status.CONVERGED), (second, status)]
+    assert found.rounds[-1].iterations == (17 if finite else 0)
+    assert found.missed in found.explain()
+
+
+def test_a_finer_grid_that_really_fails() -> None:
+    """A gate is closed where only finer grids have nodes."""
+
+    def gate(x: torch.Tensor, u: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return torch.where((t - 0.125).abs() < 0.1, -1.0, 1.0).double() + 0 * x[0]
+
+    found = block(path_constraint=gate).solve(5, accuracy=1e-5)
+    assert found.success
+    assert len(found.t) == 5
+    assert found.rounds[-1].status is Status.INFEASIBLE
+    assert "ended as INFEASIBLE: this is the one before" in str(found)
+
+
+def test_an_error_that_nobody_knows_is_told() -> None:
+    def rate(x: torch.Tensor, u: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x[1], u[0] + torch.where((t - 0.125).abs() < 0.1, torch.nan, 0.0)])
+
+    found = block(dynamics=rate).solve(5, accuracy=1e-5)
+    assert found.missed == "functions are not finite between the nodes, which leaves the error unknown"
 
 
 def test_a_grid_of_ones_own_is_divided() -> None:
@@ -101,7 +159,8 @@ def test_it_ends_though_the_error_never_falls() -> None:
 
     found = refined(solve, torch.linspace(0, 1, 3, dtype=torch.float64), 1e-3, 4, 10**6)
     assert len(grids) == len(found.rounds) <= ROUNDS
-    assert found.rounds[-1] == Round(len(grids[-1]), 1.0, solution.iterations)
+    assert found.rounds[-1] == Round(len(grids[-1]), 1.0, solution.iterations, Status.CONVERGED)
+    assert found.missed == "12 grids were not enough" if len(found.rounds) == ROUNDS else "as short as" in found.missed
     assert float(grids[-1].diff().min()) > LEAST / 10
     assert bool((grids[-1].diff() > 0).all())
 

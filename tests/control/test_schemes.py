@@ -102,6 +102,21 @@ def test_the_order_of_a_swing(name: str, grid: Grid) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_the_error_that_is_told_falls_as_the_motion_comes_nearer(name: str) -> None:
+    """All intervals' errors together; of schemes of order 4 the worst one, for theirs add up to order 3."""
+
+    def told(grid: Tensor) -> list[float]:
+        found = solved(swing(), ALL[name], grid)
+        return [float(found.error.sum()), found.accuracy, found.simulate(1e-12).gap]
+
+    whole, worst, gap = halved(told, even, 33)
+    cubic = ALL[name].order == 4
+    assert gap == pytest.approx(ALL[name].order, abs=0.1)
+    assert (worst if cubic else whole) == pytest.approx(gap, abs=0.1)
+    assert whole == pytest.approx(ALL[name].defect - 1, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_the_order_of_a_duration_that_is_found(name: str) -> None:
     *_, cost, _, duration = halved(partial(errors_beside, hurried, ALL[name]), even, 49)
     assert [cost, duration] == pytest.approx([ORDERS[name]] * 2, abs=0.25)

@@ -13,9 +13,11 @@ from torch import Tensor
 
 import banded
 from banded import FileFormatError, Solution
+from banded.control.activity import findings
 
 KEYS = ["t", "x", "u", "cost", "status", "duration", "parameters", "costates", "path_multipliers", "error", "states"]
 KEYS += ["controls", "parameter_names", "scheme", "curves_x", "curves_u", "iterations", "seconds", "history", "version"]
+KEYS += ["asked", "missed", "findings"]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -23,7 +25,7 @@ def test_everything_but_result_and_problem_comes_back(scheme: str, tmp_path: Pat
     solution = moved(scheme)
     solution.save(tmp_path / "deep" / "one.npz")
     found = Solution.load(tmp_path / "deep" / "one.npz")
-    for name in {one.name for one in fields(Solution)} - {"curves", "result", "problem"}:
+    for name in {one.name for one in fields(Solution)} - {"curves", "result", "problem", "findings"}:
         wanted, got = getattr(solution, name), getattr(found, name)
         assert type(wanted) is type(got), name
         assert torch.equal(wanted, got) if isinstance(wanted, Tensor) else wanted == got, name
@@ -55,6 +57,27 @@ def test_all_kinds_of_solutions(tmp_path: Path) -> None:
         assert torch.equal(found.path_multipliers, solution.path_multipliers)
         assert torch.equal(found.parameters, solution.parameters)
         assert found.simulate().cost == solution.simulate().cost
+        assert found.findings == findings(solution)
+        assert found.explain() == solution.explain()
+        found.save(tmp_path / "two.npz")
+        assert Solution.load(tmp_path / "two.npz").findings == found.findings
+
+
+def test_what_is_active_is_told_and_drawn_without_the_problem(tmp_path: Path) -> None:
+    moved().save(tmp_path / "one.npz")
+    found = Solution.load(tmp_path / "one.npz")
+    assert found.explain() == moved().explain().removeprefix("block move\n")
+    assert "  force <= 5: t = 0 to 0." in found.explain()
+    *_, lanes = found.plot().axes
+    assert [one.get_text() for one in lanes.get_yticklabels()] == ["force >= -5", "force <= 5"]
+
+
+def test_what_was_asked_for_comes_back(tmp_path: Path) -> None:
+    solution = block(control_bounds=(-5, 5)).solve(5, accuracy=1e-9, max_nodes=7)
+    solution.save(tmp_path / "one.npz")
+    found = Solution.load(tmp_path / "one.npz")
+    assert (found.asked, found.missed) == (1e-9, solution.missed)
+    assert "max_nodes=7" in found.missed
 
 
 def test_a_loaded_solution_is_a_guess(tmp_path: Path) -> None:
@@ -103,6 +126,9 @@ STRANGE = [
     ("curves_x", np.zeros((20, 2)), r"'curves_x' of shape \(20, qx, 2\)"),
     ("status", np.array("FINE"), "expected a status such as CONVERGED, got 'FINE'"),
     ("status", np.array(["CONVERGED"]), "a single one"),
+    ("findings", np.array("{"), "expected 'findings' that Solution.save wrote, got others"),
+    ("findings", np.array("[1]"), "expected 'findings' that"),
+    ("findings", np.array('{"active": [{"name": "x"}], "violated": [], "ends": []}'), "expected 'findings' that"),
     ("version", np.array(99), "expected version 1, got 99"),
     ("history", np.zeros((4, 2)), "columns"),
 ]

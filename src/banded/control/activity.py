@@ -13,6 +13,7 @@ from banded.control.labels import Clock, Names, rounded
 from banded.control.transcription import Rules
 
 if TYPE_CHECKING:
+    from banded.control.solution import Solution
     from banded.optimize import Conditions, Result
 
 NOTHING = 1e-7  # violation up to which there is none to speak of
@@ -57,6 +58,33 @@ class Violated(NamedTuple):
 
     name: str
     number: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What bounds and equations have to do with a trajectory.
+
+    Attributes:
+        active: bounds and path constraints that are, in the order of the unknowns.
+        violated: the worst row of each equation and each bound that is not met, the worst first.
+        ends: entries of first and last states that are given, in words; those first that count most.
+        violation: the largest; None where nothing can be.
+    """
+
+    active: tuple[Active, ...]
+    violated: tuple[Violated, ...]
+    ends: tuple[str, ...]
+    violation: float | None
+
+
+def findings(solution: Solution) -> Findings | None:
+    """Of a solution; None where nothing is known."""
+    result = solution.result
+    if result is None or result.conditions is None:
+        return solution.findings
+    return Findings(
+        tuple(active(result)), tuple(violated(result.conditions)), tuple(ends_that_pull(result)), result.violation
+    )
 
 
 def active(result: Result | None) -> list[Active]:

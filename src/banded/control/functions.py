@@ -197,21 +197,37 @@ class Functions:
         Arguments (x, u, next u, shared), data (s, h); the control is linear between u and next u.
         Kutta (1901, Z. Math. Phys. 46:435-453).
         """
+        _, k = self._slopes(arguments, data)
+        return data[1] * (k[0] / 6 + k[1] / 3 + k[2] / 3 + k[3] / 6)
+
+    def _slopes(self, arguments: Tensor, data: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Where in normalised time a step looks, and the rates of x and of the cost that it finds there."""
         x, u, after, shared = torch.split(arguments, [self.states, self.controls, self.controls, self.shared])
         duration, p = self.split(shared)
         s, h = data[0], data[1]
-        total = torch.zeros_like(torch.cat([x, x[: self.costs]]))
-        k = total
-        for part, weight in ((0.0, 1 / 6), (0.5, 1 / 3), (0.5, 1 / 3), (1.0, 1 / 6)):
-            t = self.start + duration * (s + part * h)
-            k = torch.cat(self._flow(x + part * h * k[: self.states], u + part * (after - u), t, p, duration))
-            total = total + weight * k
-        return h * total
+        times, k = [], [torch.zeros_like(torch.cat([x, x[: self.costs]]))]
+        for part in (0.0, 0.5, 0.5, 1.0):
+            times.append(s + part * h)
+            t, here = self.start + duration * times[-1], x + part * h * k[-1][: self.states]
+            k.append(torch.cat(self._flow(here, u + part * (after - u), t, p, duration)))
+        return times, k[1:]
+
+    def inside_step(self, arguments: Tensor, data: Tensor) -> Tensor:
+        """`(4, 1 + nx + costs)`: where a step looks, and what it finds there; for messages."""
+        rows = zip(*self._slopes(arguments, data), strict=True)
+        return torch.stack([torch.cat([time[None], rates]) for time, rates in rows])
 
     def held_step(self, arguments: Tensor, data: Tensor) -> Tensor:
         """The same with one control for all of the step: arguments (x, u, shared)."""
+        return self.step(self._held(arguments), data)
+
+    def inside_held_step(self, arguments: Tensor, data: Tensor) -> Tensor:
+        """As `inside_step`."""
+        return self.inside_step(self._held(arguments), data)
+
+    def _held(self, arguments: Tensor) -> Tensor:
         x, u, shared = torch.split(arguments, [self.states, self.controls, self.shared])
-        return self.step(torch.cat([x, u, u, shared]), data)
+        return torch.cat([x, u, u, shared])
 
     def final_cost(self, arguments: Tensor, data: Tensor) -> Tensor:
         """The cost at the end, for (x, shared) there."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from banded.canvas import new_figure
-from banded.control.activity import Active, active
+from banded.control.activity import Active, findings
 from banded.control.scenes import strobe
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class Panel(NamedTuple):
 
 def draw(solution: Solution, costates: bool) -> Figure:
     """The scene on top, then a panel for each state and control, the error, and what is active when."""
-    constraints = active(solution.result)
+    found = findings(solution)
+    constraints = found.active if found else ()
     lanes = [one for one in constraints if one.spans][:LANES]
     panels = list(_panels(solution, constraints, costates))
     scene = None if solution.problem is None else solution.problem.scene

@@ -160,7 +160,7 @@ class ControlProblem:
                 which are solved at once; so are those of a guess with arrays `(B, T', n)`.
             final_state: likewise.
             accuracy: of the states, relative: where the error of an interval is larger, the grid is made finer and the
-                problem solved again; None for the grid as it is.
+                problem solved again; None for the grid as it is. The solution says what it `missed`, if anything.
             max_nodes: T at most, then.
             compile: compile derivatives as one graph (seconds, once; cached on disk).
             options: tolerance, max_iterations, max_seconds, barrier, progress, callback as in `minimize`.

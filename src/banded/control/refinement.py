@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import isnan, nan
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from banded.control.solution import Solution
+from banded.errors import NonFiniteError
+from banded.optimize import Status
 
 ROUNDS = 12
 MOST = 6  # parts of an interval in one round
@@ -22,13 +25,15 @@ class Round(NamedTuple):
 
     Attributes:
         nodes: of its grid.
-        accuracy: largest error of an interval, relative.
+        accuracy: largest error of an interval, relative; nan where functions are not finite at the guess.
         iterations: that it took.
+        status: why it ended.
     """
 
     nodes: int
     accuracy: float
     iterations: int
+    status: Status
 
 
 def refined(
@@ -46,23 +51,49 @@ def refined(
         most: nodes at most.
 
     Returns:
-        The last solution, with all rounds; its accuracy may fall short where the nodes were too few.
+        The solution on the finest grid that was solved, or on the first one, with all rounds; `missed` says why its
+        accuracy falls short, where it does.
     """
-    found, rounds = solve(grid, None), []
-    while True:
-        rounds.append(Round(len(grid), found.accuracy, found.iterations))
-        if not found.success or found.accuracy <= accuracy or len(grid) >= most or len(rounds) == ROUNDS:
-            break
+    found, missed = solve(grid, None), ""
+    rounds = [Round(len(grid), found.accuracy, found.iterations, found.status)]
+    while found.success and not found.accuracy <= accuracy and not missed:
         finer = _divided(grid, found.error, accuracy, defect, most)
-        if len(finer) == len(grid):
+        if missed := _limit(found, grid, finer, len(rounds), most):
             break
-        grid, found = finer, solve(finer, found)
-    return replace(found, rounds=tuple(rounds))
+        later, ended = _tried(solve, finer, found)
+        rounds.append(ended)
+        if ended.status.success:
+            grid, found = finer, later
+        else:
+            missed = f"the next grid, of {len(finer)} nodes, ended as {ended.status.name}: this is the one before"
+    return replace(found, rounds=tuple(rounds), asked=accuracy, missed=missed)
+
+
+def _tried(
+    solve: Callable[[Tensor, Solution | None], Solution], grid: Tensor, earlier: Solution
+) -> tuple[Solution, Round]:
+    """What a finer grid makes of an earlier solution, or that one where functions are not finite there."""
+    try:
+        found = solve(grid, earlier)
+    except NonFiniteError:
+        return earlier, Round(len(grid), nan, 0, Status.NON_FINITE)
+    return found, Round(len(grid), found.accuracy, found.iterations, found.status)
+
+
+def _limit(found: Solution, grid: Tensor, finer: Tensor, rounds: int, most: int) -> str:
+    """What there is against another round, in words."""
+    if isnan(found.accuracy):
+        return "functions are not finite between the nodes, which leaves the error unknown"
+    if most - len(grid) < MOST and len(finer) == len(grid):
+        return f"there may be no more nodes than max_nodes={most}"
+    if len(finer) == len(grid):
+        return "the intervals of large error are as short as can be: a jump or a kink of the dynamics is in them"
+    return f"{ROUNDS} grids were not enough" if rounds == ROUNDS else ""
 
 
 def _divided(grid: Tensor, error: Tensor, accuracy: float, defect: int, most: int) -> Tensor:
     """The grid with more nodes in intervals of large error; of the largest ones only, where nodes are few."""
-    parts = (error / (AIM * accuracy)).clamp(min=1).pow(1 / defect).ceil().clamp(max=MOST)
+    parts = (error.nan_to_num() / (AIM * accuracy)).clamp(min=1).pow(1 / defect).ceil().clamp(max=MOST)
     parts = torch.where((error > accuracy) & (grid.diff() > LEAST), parts.clamp(min=2), 1).long()
     room = most - len(grid)
     order_of = error.argsort(descending=True)

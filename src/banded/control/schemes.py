@@ -275,7 +275,7 @@ class HermiteSimpson(Scheme):
 class Midpoint(Scheme):
     """Next x = x + h F(middle x, u) with middle x = (x + next x)/2, implicit and symplectic; controls are constant."""
 
-    name, order, defect, between, at_nodes = "midpoint", 2, 2, True, False
+    name, order, defect, between, at_nodes = "midpoint", 2, 3, True, False
     is_held = True
 
     def discretise(self, chain: Chain, functions: Functions) -> Discretisation:
@@ -290,10 +290,6 @@ class Midpoint(Scheme):
             *_path(chain, functions, 0, functions.states + functions.costs, middle.s),
         ]
         return Discretisation([stage], rules)
-
-    def states_between(self, known: Known) -> Tensor:
-        """Linear."""
-        return torch.stack([known.x[:-1], known.x.diff(dim=0)], 1)
 
 
 @dataclass(frozen=True)
@@ -325,9 +321,11 @@ class RungeKutta(Scheme):
         places = chain.places(start, *([nodes.u[1:]] if linear else []))
         weights = torch.zeros(count, ny, dtype=torch.float64)
         weights[:, functions.states :] = 1
-        function = functions.step if linear else functions.held_step
-        name = "step" if linear else "held step"
-        stages = [Stage(name, function, places, torch.stack([start.s, h], 1), ny, weights, _told(chain, functions))]
+        function, inside = (
+            (functions.step, functions.inside_step) if linear else (functions.held_step, functions.inside_held_step)
+        )
+        name, data = "step" if linear else "held step", torch.stack([start.s, h], 1)
+        stages = [Stage(name, function, places, data, ny, weights, _told(chain, functions), inside)]
         rules = [_dynamics(chain, [Term(0, _numbers(count), 0, -torch.ones_like(h))])]
         rules += [] if linear else _last_control(chain)
         if functions.path_size:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from banded.checks import check_whole
 from banded.control import picture, scenes, storing
+from banded.control.activity import Findings
 from banded.control.curves import Curves, Point, Samples
 from banded.control.simulation import Simulation, simulate
 from banded.control.table import table
@@ -51,6 +52,9 @@ class Solution:
         iterations, seconds: what it took.
         history: a `Record` for each iterate.
         rounds: the grids on the way to an accuracy that was asked for.
+        asked: that accuracy, or None.
+        missed: why `accuracy` is not as good as that, or nothing where it is.
+        findings: what is active and what is violated, of a solution that was loaded; `result` knows it of others.
         result: all that the optimiser says; None for a solution that was loaded.
         problem: what was solved; None for a solution that was loaded.
     """
@@ -74,6 +78,9 @@ class Solution:
     seconds: float
     history: tuple[Record, ...] = field(default=(), repr=False)
     rounds: tuple[Any, ...] = field(default=(), repr=False)
+    asked: float | None = None
+    missed: str = ""
+    findings: Findings | None = field(default=None, repr=False)
     result: Result | None = field(default=None, repr=False)
     problem: ControlProblem | None = field(default=None, repr=False)
 
@@ -167,7 +174,9 @@ class Solution:
         return table(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all but `problem` and `result` to a file that ends in .npz, making its folder.
+        """Write all but `problem` and `result` to a file that ends in .npz, and what `explain` says of them.
+
+        Its folder is made where there is none.
 
         Raises:
             ValueError: for another suffix.

@@ -46,6 +46,7 @@ class Stage:
         outputs: ny.
         weights: `(E, ny)`: of the outputs in the objective.
         told: `(ny,)`: names of the outputs, or none.
+        inside: what it evaluates on its way, for messages: `(k, 1 + ny)`, s and then the outputs there; or None.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Stage:
     outputs: int
     weights: Tensor
     told: tuple[str, ...] = ()
+    inside: Callable[[Tensor, Tensor], Tensor] | None = None
 
     @property
     def count(self) -> int:
@@ -65,6 +67,22 @@ class Stage:
     def arguments(self) -> int:
         """Na."""
         return self.places.shape[1]
+
+    def blamed(self, x: Tensor, point: int, output: int) -> tuple[str, float]:
+        """Which output is not finite at unknowns `(n,)`, and where in s, as far inside as is known.
+
+        Args:
+            x: the unknowns.
+            point: where an output is not finite.
+            output: its number.
+        """
+        s = float(self.data[point, 0]) if self.data.shape[1] else 1.0
+        if self.inside is not None:
+            found = self.inside(x[self.places[point]], self.data[point])
+            bad = (~found.isfinite()).nonzero().tolist()
+            if bad:
+                s, output = float(found[bad[0][0], 0]), bad[0][1] - 1
+        return self.told[output] if self.told else self.name, s
 
 
 class Engine(NamedTuple):

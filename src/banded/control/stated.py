@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from banded.checks import check_whole
+from banded.control.derivatives import Variables, check_derivatives
 from banded.control.functions import Functions, NodeFunction
 
 if TYPE_CHECKING:
@@ -240,23 +241,33 @@ def _functions(
 def _measured(one: Stated) -> Functions:
     """The functions with the sizes of what they return at some point, all of them tried there."""
     functions = one.functions
-    x = typical(one.state_bounds, one.initial, one.final)
-    u, p = typical(one.control_bounds), typical(one.parameter_bounds)
-    t = torch.tensor(functions.start, dtype=DTYPE)
-    functions.dynamics(x, u, t=t, p=p)
-    if functions.running_cost is not None:
-        functions.running_cost(x, u, t=t, p=p)
-    if functions.final is not None:
-        functions.final(x, t=t, p=p)
-    path = 0 if functions.path is None else len(functions.path(x, u, t=t, p=p))
-    boundary = 0 if functions.boundary is None else len(functions.boundary(x, x, t=t, p=p))
-    for name, function, size in (
-        ("path_constraint", functions.path, path),
-        ("boundary_constraint", functions.boundary, boundary),
+    state = Variables(one.states, typical(one.state_bounds, one.initial, one.final), *one.state_bounds)
+    control = Variables(one.controls, typical(one.control_bounds), *one.control_bounds)
+    p = Variables(one.parameters, typical(one.parameter_bounds), *one.parameter_bounds)
+    start = torch.tensor([functions.start], dtype=DTYPE)
+    span = torch.inf if one.is_free else 0.0  # a time that is given needs no derivatives
+    t = Variables(("t",), start, start - span, start + span)
+    ends = [state._replace(names=[f"the {which} {name}" for name in one.states]) for which in ("first", "last")]
+    sizes = {}
+    for function, leading in (
+        (functions.dynamics, [state, control]),
+        (functions.running_cost, [state, control]),
+        (functions.path, [state, control]),
+        (functions.final, [state]),
+        (functions.boundary, ends),
     ):
-        if function is not None and not size:
-            raise ValueError(f"{name}: expected at least one number, got an empty tensor")
-    return replace(functions, path_size=path, boundary_size=boundary)
+        if function is None:
+            continue
+        size = function(*(each.point for each in leading), t=start[0], p=p.point).numel()
+        if not size:
+            raise ValueError(f"{function.name}: expected at least one number, got an empty tensor")
+        numbers = [f"number {i}" for i in range(size)] if size > 1 else []
+        outputs = one.states if function is functions.dynamics else numbers
+        check_derivatives(function, outputs, [*leading, t, p])
+        sizes[function.name] = size
+    return replace(
+        functions, path_size=sizes.get("path_constraint", 0), boundary_size=sizes.get("boundary_constraint", 0)
+    )
 
 
 def typical(bounds: Pair, *wanted: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from banded.control.activity import Active, Findings, Span, Violated, findings
 from banded.control.curves import Curves
 from banded.errors import FileFormatError
 from banded.optimize import Record, Status
@@ -33,7 +36,9 @@ SHAPES = {
     "cost": (),
     "duration": (),
     "seconds": (),
+    "asked": (),
 }
+APART = {"curves_x", "curves_u", "asked"}  # of them, what solutions have in other forms
 NAMES = {"states": "nx", "controls": "nu", "parameter_names": "np"}
 
 
@@ -47,12 +52,15 @@ def save(solution: Solution, path: Path) -> None:
         raise ValueError(f"{path}: expected the name of a file that ends in .npz")
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
-        **{name: np.asarray(getattr(solution, name)) for name in SHAPES if not name.startswith("curves")},
+        **{name: np.asarray(getattr(solution, name)) for name in SHAPES if name not in APART},
         **{name: np.array(getattr(solution, name), dtype=np.str_) for name in NAMES},
         "curves_x": solution.curves.x.numpy(),
         "curves_u": solution.curves.u.numpy(),
         "status": solution.status.name,
         "scheme": solution.scheme,
+        "asked": np.nan if solution.asked is None else solution.asked,
+        "missed": solution.missed,
+        "findings": _written(findings(solution)),
         "iterations": solution.iterations,
         "history": np.array([_numbers(one) for one in solution.history]).reshape(-1, len(Record._fields)),
         "version": VERSION,
@@ -71,6 +79,7 @@ def load(path: Path) -> dict[str, Any]:
     if (version := _scalar(path, arrays, "version", int)) != VERSION:
         raise FileFormatError(f"{path}: expected version {VERSION}, got {version}, of another version of banded")
     numbers = _numbers_of(path, arrays)
+    asked = float(numbers.pop("asked"))
     curves = Curves(numbers["t"], numbers.pop("curves_x"), numbers.pop("curves_u"))
     status = str(_scalar(path, arrays, "status", str))
     if status not in Status.__members__:
@@ -81,9 +90,41 @@ def load(path: Path) -> dict[str, Any]:
         "curves": curves,
         "status": Status[status],
         "scheme": str(_scalar(path, arrays, "scheme", str)),
+        "asked": None if isnan(asked) else asked,
+        "missed": str(_scalar(path, arrays, "missed", str)),
+        "findings": _findings(path, str(_scalar(path, arrays, "findings", str))),
         "iterations": _scalar(path, arrays, "iterations", int),
         "history": _history(path, arrays),
     }
+
+
+def _written(found: Findings | None) -> str:
+    return json.dumps(None if found is None else asdict(found))
+
+
+def _findings(path: Path, text: str) -> Findings | None:
+    """What `_written` made a text of.
+
+    Raises:
+        FileFormatError: if it is another.
+    """
+    try:
+        found = json.loads(text)
+        if found is None:
+            return None
+        return Findings(
+            tuple(_active(**one) for one in found["active"]),
+            tuple(Violated(str(name), float(number)) for name, number in found["violated"]),
+            tuple(map(str, found["ends"])),
+            None if found["violation"] is None else float(found["violation"]),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise FileFormatError(f"{path}: expected 'findings' that Solution.save wrote, got others: {error}") from error
+
+
+def _active(name: str, of: str | None, is_upper: bool, spans: Sequence[Sequence[Any]], force: float) -> Active:
+    runs = ((float(first), float(last), (int(a), int(b)), float(most)) for first, last, (a, b), most in spans)
+    return Active(str(name), of, bool(is_upper), tuple(Span(*run) for run in runs), float(force))
 
 
 def _read(path: Path) -> Mapping[str, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from banded.control.activity import NOTHING, Active, Span, active, ends_that_pull, violated
+from banded.control.activity import NOTHING, Active, Findings, Span, findings
 from banded.control.labels import rounded
 from banded.control.schemes import SCHEMES, Euler
 from banded.optimize import Status
@@ -45,27 +45,30 @@ def summary(solution: Solution) -> str:
         f"{len(solution.t)} nodes, {solution.scheme}, {solution.iterations} iterations, {solution.seconds:.3g} s; "
         + _quality(solution)
     )
+    if solution.missed:
+        lines.append(f"An accuracy of {solution.asked:.3g} was asked for, and is missed: {solution.missed}.")
     return "\n".join([*lines, *([] if solution.success else [solution.status.value])])
 
 
 def explanation(solution: Solution) -> str:
     """All there is to say."""
-    result, constraints = solution.result, active(solution.result)
+    found = findings(solution)
     lines = [summary(solution)]
     lines += [solution.status.value] if solution.success else []
     if solution.status is Status.INFEASIBLE:
-        lines += _infeasible(solution, constraints)
+        lines += [] if found is None else _infeasible(found)
     else:
-        lines += [*_violations(solution), *_accuracy(solution)]
-        if result is not None:
-            lines += ["Active:", *_listed(constraints)] if constraints else ["No bound or path constraint is active."]
+        lines += [*([] if found is None else _violations(found)), *_accuracy(solution)]
+        if found is not None:
+            lines += ["Active:", *_listed(found.active)] if found.active else ["No bound or path constraint is active."]
         lines += _costates(solution)
     return "\n".join([*lines, f"Next: {_advice(solution)}"])
 
 
 def _quality(solution: Solution) -> str:
     """How far equations and bounds are from being met; the error where that is nothing."""
-    violation = None if solution.result is None else solution.result.violation
+    known = findings(solution) if solution.result is None else solution.result
+    violation = None if known is None else known.violation
     if violation is not None and violation > NOTHING:
         return f"violation {violation:.1e}"
     return f"error at most {solution.accuracy:.1e} {_worst(solution)}"
@@ -92,23 +95,20 @@ def _accuracy(solution: Solution) -> Iterator[str]:
     )
 
 
-def _violations(solution: Solution) -> Iterator[str]:
-    if solution.result is None or solution.result.conditions is None:
-        return
-    found = violated(solution.result.conditions)
-    if found:
-        yield "Violated: " + "; ".join(f"{name}, by {number:.3g}" for name, number in found[:SHOWN]) + "."
+def _violations(found: Findings) -> Iterator[str]:
+    if found.violated:
+        yield "Violated: " + "; ".join(f"{name}, by {number:.3g}" for name, number in found.violated[:SHOWN]) + "."
     else:
         yield "All equations, bounds and path constraints are met."
 
 
-def _infeasible(solution: Solution, constraints: Sequence[Active]) -> Iterator[str]:
-    yield from _violations(solution)
-    if constraints:
+def _infeasible(found: Findings) -> Iterator[str]:
+    yield from _violations(found)
+    if found.active:
         yield "What stands against it:"
-        yield from _listed(constraints)
-    if solution.result is not None and (ends := ends_that_pull(solution.result)):
-        yield f"Ends that are given, the hardest first: {', '.join(ends[:SHOWN])}."
+        yield from _listed(found.active)
+    if found.ends:
+        yield f"Ends that are given, the hardest first: {', '.join(found.ends[:SHOWN])}."
 
 
 def _listed(constraints: Sequence[Active]) -> Iterator[str]:

@@ -105,11 +105,9 @@ class Transcription(ConstrainedPlan):
             bad = (~stage.values(x.reshape(-1, self.n)).isfinite()).nonzero()
             if len(bad):
                 problem, point, output = bad[0].tolist()
-                one = stage.stage
-                name = one.told[output] if one.told else one.name
-                where = self._clock.place(float(one.data[point, 0]) if one.data.shape[1] else 1.0)
+                name, s = stage.stage.blamed(x.reshape(-1, self.n)[problem], point, output)
                 raise NonFiniteError(
-                    f"{name}: expected finite numbers at the guess, got some that are not {where}"
+                    f"{name}: expected finite numbers at the guess, got some that are not {self._clock.place(s)}"
                     f"{f', in problem {problem}' if x.ndim > 1 else ''}; give a guess where the functions are defined, "
                     "or bounds that keep out of where they are not"
                 )
