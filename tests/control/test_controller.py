@@ -191,6 +191,7 @@ def test_a_state_outside_its_bounds_is_told() -> None:
         ({"scheme": "simpson"}, ValueError, "scheme: expected one of euler"),
         ({"step": -0.1}, ValueError, r"step: expected a time from one call to the next, 0 or more, got -0\.1"),
         ({"step": math.nan}, ValueError, "step: expected a time from one call to the next, 0 or more, got nan"),
+        ({"tol": 1e-3}, TypeError, "Controller: expected keywords that it knows, got 'tol'; 'tolerance' may be meant"),
         ({"step": "0.1"}, ValueError, "step: expected a time from one call to the next, 0 or more, got '0.1'"),
     ],
 )

@@ -57,7 +57,7 @@ def test_durations_that_are_none(duration: Any) -> None:
 
 
 def test_a_duration_may_be_any_number() -> None:
-    for two in (2, 2.0, np.float32(2), torch.tensor(2.0), (2, 2)):
+    for two in (2, 2.0, np.float32(2), torch.tensor(2.0), (2, 2), (torch.tensor(2), np.array(2.0))):
         assert block(duration=two).solve(5).duration == 2.0
 
 
@@ -78,6 +78,20 @@ def test_a_duration_may_be_any_number() -> None:
         ({"initial_state": {"position": 0}}, TypeError, "initial_state: expected a number, or 2 numbers"),
         ({"initial_time": "noon"}, TypeError, "initial_time: expected a number, got 'noon'"),
         ({"initial_time": INF}, TypeError, "initial_time: expected a number, got inf"),
+        ({"initial_time": True}, TypeError, "initial_time: expected a number, got True"),
+        ({"initial_state": torch.zeros(2, dtype=torch.cfloat)}, TypeError, "initial_state: expected a number, or 2"),
+        ({"final_state": [True, False]}, TypeError, "final_state: expected a number, or 2 numbers, got"),
+        ({"state_bounds": (np.zeros((3, 2)), None)}, ValueError, r"on either side, got shapes \(3, 2\) and \(2,\)"),
+        ({"guess": 3}, TypeError, "guess: expected a dictionary with x, u, ... or a Solution, got int"),
+        ({"guess": {"y": 0}}, ValueError, "guess: expected x, u, duration, parameters, got 'y'"),
+        ({"guess": {"x": [0, 0, 0]}}, ValueError, r"guess\['x'\]: expected 2 numbers, .* got shape \(3,\)"),
+        ({"guess": {"u": [NAN]}}, ValueError, r"guess\['u'\]: expected finite numbers"),
+        ({"guess": {"parameters": [1, 2]}}, ValueError, r"guess\['parameters'\]: expected 0 numbers"),
+        ({"guess": {"duration": 3}, "duration": (1, 2)}, ValueError, r"guess\['duration'\]: expected a number from 1"),
+        ({"title": 3}, TypeError, "title: expected a line of text, got 3"),
+        ({"optimum": "low"}, TypeError, "optimum: expected a number, or None, got 'low'"),
+        ({"optimum": NAN}, TypeError, "optimum: expected a number, or None, got nan"),
+        ({"scene": 3}, TypeError, r"scene: expected a function of \(axes, t, x, u\) that draws an instant, got 3"),
     ],
 )
 def test_bounds_and_ends(given: dict[str, Any], error: type[Exception], text: str) -> None:
@@ -106,7 +120,8 @@ def rough(x: Tensor, u: Tensor) -> Tensor:
     ("given", "error", "text"),
     [
         ({"dynamics": None}, TypeError, r"dynamics: expected a function of \(x, u\), got None"),
-        ({"dynamics": 3}, TypeError, "dynamics: expected a function"),
+        ({"dynamics": 3}, TypeError, r"dynamics: expected a function of \(x, u\), got 3"),
+        ({"final_cost": 3}, TypeError, r"final_cost: expected a function of \(x\), got 3"),
         (
             {"dynamics": lambda x, u: x[:1]},
             ValueError,
@@ -165,7 +180,10 @@ def test_functions_that_do_not_fit(given: dict[str, Any], error: type[Exception]
         ({"guess": [0, 1]}, TypeError, "guess: expected a dictionary with x, u, ... or a Solution, got list"),
         ({"warm_start": {"x": 0}}, TypeError, "warm_start: expected a Solution of a problem like this one, got dict"),
         ({"tolerance": -3}, ValueError, "tolerance: expected a number >= 0"),
-        ({"tol": 1e-3}, TypeError, "tol"),
+        ({"tol": 1e-3}, TypeError, "solve: expected keywords that it knows, got 'tol'; 'tolerance' may be meant"),
+        ({"initial": 1e-3}, TypeError, "got 'initial'; 'initial_state' may be meant"),
+        ({"zzz": 1}, TypeError, "got 'zzz'; they are nodes, scheme, .*, tolerance, max_iterations"),
+        ({"guess": {"x": torch.zeros(0, 2)}}, ValueError, r"guess\['x'\]: expected at least one row"),
     ],
 )
 def test_solving_with_what_does_not_fit(given: dict[str, Any], error: type[Exception], text: str) -> None:
@@ -184,6 +202,25 @@ def test_solving_with_what_does_not_fit(given: dict[str, Any], error: type[Excep
 def test_guesses_of_durations(duration: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         hasty().solve(5, guess={"duration": duration})
+
+
+@pytest.mark.parametrize("factor", [1 - 1e-7, 1 - 2e-16, 1, 1 + 2e-16, 1 + 1e-7])
+def test_a_guess_of_the_duration_may_be_off_by_rounding(factor: float) -> None:
+    for end in (0.5, 9.0):
+        found = hasty().solve(5, guess={"duration": factor * end})
+        assert found.success
+    with pytest.raises(ValueError, match=r"guess\['duration'\]: expected a number from 0\.5 to 9\.0, got 9\.0001"):
+        hasty().solve(5, guess={"duration": 9.0001})
+
+
+def test_an_end_may_be_off_its_bounds_by_rounding() -> None:
+    problem = block(state_bounds=([0, -9], [0.3, 9]), initial_state=[0.1 + 0.2, 0], final_state=[0, 0])
+    assert problem.solve(7).success
+
+
+def test_names_of_periodic_states_may_be_repeated() -> None:
+    free: dict[str, Any] = {"initial_state": None, "final_state": None, "state_bounds": (-1, 1)}
+    assert block(**free, periodic=("speed", "speed")).stated.periodic == (1,)
 
 
 def test_a_guess_with_too_few_parameters() -> None:

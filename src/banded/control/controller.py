@@ -12,7 +12,7 @@ from banded.checks import check_type
 from banded.control.problem import ControlProblem
 from banded.control.schemes import Scheme
 from banded.control.solution import Solution
-from banded.control.solver import Options
+from banded.control.solver import Options, check_options
 from banded.control.stated import vector
 
 
@@ -47,6 +47,7 @@ class Controller:
         **options: Unpack[Options],
     ) -> None:
         check_type("problem", problem, ControlProblem)
+        check_options("Controller", options, ("nodes", "scheme", "step", "guess", "compile"))
         if step is not None and (not isinstance(step, Real) or not 0 <= step < float("inf")):
             raise ValueError(f"step: expected a time from one call to the next, 0 or more, got {step!r}")
         self.problem = problem

@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from banded.checks import check_function
-
 BY_NAME = ("t", "p")
 
 
@@ -38,7 +36,8 @@ class NodeFunction:
         Raises:
             TypeError: if it is no function, or takes other arguments.
         """
-        check_function(name, function)
+        if not callable(function):
+            raise TypeError(f"{name}: expected a function of ({', '.join(leading)}), got {function!r}")
         called = function.forward if isinstance(function, torch.nn.Module) else function
         try:
             parameters = list(inspect.signature(called).parameters.values())

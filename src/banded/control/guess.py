@@ -16,6 +16,7 @@ from banded.control.solution import Solution
 from banded.control.solutions import Solutions
 from banded.control.stated import DTYPE, Stated, typical, vector
 
+ROUNDING = 1e-6  # of a duration's bounds, by which one of another solution may be outside
 KEYS = ("x", "u", "duration", "parameters")
 
 
@@ -58,6 +59,20 @@ def start(
     parts = (one.expand(*batch, *one.shape[-2:]) for one in (x, u, *inside))
     of_x, of_u, middle_x, middle_u = parts
     return Trajectory(of_x, of_u, middle_x, middle_u, shared.expand(*batch, -1))
+
+
+def check_guess(problem: Stated, guess: Any) -> None:
+    """A guess must fit a problem, as far as that can be told before there is a grid.
+
+    Raises:
+        TypeError, ValueError: if it does not.
+    """
+    given = _given(guess)
+    _shared(problem, _duration(problem, given.get("duration")), given.get("parameters"))
+    for name, names in (("x", problem.states), ("u", problem.controls)):
+        one = given.get(name)
+        if one is not None and not callable(one) and not isinstance(one, _OfSolution | _OfSolutions):
+            _known(name, one, names)
 
 
 def batched(*states: Tensor) -> list[Tensor]:
@@ -138,10 +153,11 @@ def _duration(problem: Stated, given: Any) -> Tensor:
         found = torch.as_tensor(given, dtype=DTYPE).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"guess['duration']: expected a number from {low} to {high}, got {given!r}") from error
-    outside = found[~((found >= low) & (found <= high))]
+    slack = ROUNDING * (high if high < torch.inf else low)
+    outside = found[~((found >= low - slack) & (found <= high + slack))]
     if len(outside):
         raise ValueError(f"guess['duration']: expected a number from {low} to {high}, got {float(outside[0])}")
-    return found
+    return found.clamp(low, high)
 
 
 def _shared(problem: Stated, duration: Tensor, given: Any) -> Tensor:
@@ -172,13 +188,10 @@ def _sampled(name: str, given: Any, s: Tensor, t: Tensor, names: tuple[str, ...]
         return torch.zeros(0, len(names), dtype=DTYPE)
     if isinstance(given, _OfSolution | _OfSolutions):
         return given.at(t)
-    label = f"guess[{name!r}]"
     if callable(given):
-        rows = [_row(label, given, one, names) for one in t.flatten()]
+        rows = [_row(f"guess[{name!r}]", given, one, names) for one in t.flatten()]
         return torch.stack(rows).view(*t.shape, -1)
-    known = vector(label, given, names)
-    if not bool(known.isfinite().all()):
-        raise ValueError(f"{label}: expected finite numbers, got some that are not")
+    known = _known(name, given, names)
     if known.ndim == 1:
         return known.expand(len(s), -1)
     if known.shape[-2] == 1:
@@ -187,6 +200,16 @@ def _sampled(name: str, given: Any, s: Tensor, t: Tensor, names: tuple[str, ...]
     left = place.floor().long().clamp(max=known.shape[-2] - 2)
     part = (place - left)[:, None]
     return known[..., left, :] * (1 - part) + known[..., left + 1, :] * part
+
+
+def _known(name: str, given: Any, names: tuple[str, ...]) -> Tensor:
+    """Numbers `(..., n)` of a guess."""
+    known = vector(f"guess[{name!r}]", given, names)
+    if not bool(known.isfinite().all()):
+        raise ValueError(f"guess[{name!r}]: expected finite numbers, got some that are not")
+    if known.ndim > 1 and not known.shape[-2]:
+        raise ValueError(f"guess[{name!r}]: expected at least one row, got shape {tuple(known.shape)}")
+    return known
 
 
 def _row(label: str, given: Callable[[Any], Any], t: Tensor, names: tuple[str, ...]) -> Tensor:

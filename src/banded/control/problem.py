@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite, nan
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
@@ -12,13 +13,14 @@ import torch
 from torch import Tensor
 
 from banded.checks import check_whole
+from banded.control.guess import check_guess
 from banded.control.refinement import refined
 from banded.control.schemes import Scheme, scheme_of
 from banded.control.solution import Solution
 from banded.control.solutions import Solutions
-from banded.control.solver import Options, Solver
+from banded.control.solver import Options, Solver, check_options
 from banded.control.stage import Engines
-from banded.control.stated import DTYPE, Stated, end, stated
+from banded.control.stated import DTYPE, Stated, end, number, stated
 
 if TYPE_CHECKING:
     from banded.canvas import Axes
@@ -96,7 +98,13 @@ class ControlProblem:
     scene: Callable[[Axes, float, Tensor, Tensor], None] | None = None
 
     def __post_init__(self) -> None:
-        self.stated  # noqa: B018  # checks everything
+        check_guess(self.stated, self.guess)  # which checks everything else
+        if not isinstance(self.title, str):
+            raise TypeError(f"title: expected a line of text, got {self.title!r}")
+        if self.optimum is not None and not isfinite(nan if (cost := number(self.optimum)) is None else cost):
+            raise TypeError(f"optimum: expected a number, or None, got {self.optimum!r}")
+        if self.scene is not None and not callable(self.scene):
+            raise TypeError(f"scene: expected a function of (axes, t, x, u) that draws an instant, got {self.scene!r}")
 
     @cached_property
     def stated(self) -> Stated:
@@ -173,6 +181,7 @@ class ControlProblem:
             NonFiniteError: if a function is not finite at the guess.
         """
         stated = self.stated
+        check_options("solve", options, ("nodes", "scheme", "initial_state", "final_state", *Settings.__annotations__))
         if not isinstance(warm_start, Solution | Solutions | None):
             raise TypeError(
                 f"warm_start: expected a Solution of a problem like this one, got {type(warm_start).__name__}; "

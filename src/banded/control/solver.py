@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -33,6 +34,25 @@ class Options(TypedDict, total=False):
     barrier: str | None
     progress: bool | None
     callback: Callable[[Any, Any], object] | None
+
+
+def check_options(function: str, options: Iterable[str], others: Iterable[str]) -> None:
+    """Keywords must be among those that go to `minimize`.
+
+    Args:
+        function: that was called.
+        options: their names.
+        others: what else it takes.
+
+    Raises:
+        TypeError: if one is not; says which may be meant.
+    """
+    names = list(dict.fromkeys([*others, *Options.__annotations__]))
+    for one in options:
+        if one not in Options.__annotations__:
+            meant = get_close_matches(one, names, 1, 0.5)
+            hint = f"{meant[0]!r} may be meant" if meant else f"they are {', '.join(names)}"
+            raise TypeError(f"{function}: expected keywords that it knows, got {one!r}; {hint}")
 
 
 class Solver:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from banded.control.problem import ControlProblem
 
 DTYPE = torch.float64
+ROUNDING = 1e-9  # by which an end may be outside its bounds, beside 1 + its size
 Pair = tuple[Tensor, Tensor]
 """Lower and upper."""
 
@@ -137,6 +139,9 @@ def vector(name: str, given: Any, names: Sequence[str]) -> Tensor:
         TypeError, ValueError: if it is no such thing.
     """
     try:
+        found = torch.as_tensor(given).detach().cpu()
+        if found.is_complex() or found.dtype is torch.bool:
+            raise TypeError("no real numbers")
         found = torch.as_tensor(given, dtype=DTYPE).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name}: expected a number, or {len(names)} numbers, got {given!r}") from error
@@ -159,7 +164,8 @@ def end(name: str, given: Any, names: Sequence[str], bounds: Pair) -> Tensor:
     found = vector(name, torch.nan if given is None else given, names)
     if bool(found.isinf().any()):
         raise ValueError(f"{name}: expected finite numbers, or nan for what is free, got {found.tolist()}")
-    outside = (found < bounds[0]) | (found > bounds[1])
+    slack = ROUNDING * (1 + found.abs())
+    outside = (found < bounds[0] - slack) | (found > bounds[1] + slack)
     if bool(outside.any()):
         which = int(outside.nonzero()[0, -1])
         raise ValueError(
@@ -177,8 +183,13 @@ def _bounds(name: str, given: Any, names: Sequence[str]) -> Pair:
         vector(f"{name}[{side}]", none if one is None else one, names)
         for side, (one, none) in enumerate(zip(pair, (-torch.inf, torch.inf), strict=True))
     )
+    if low.ndim != 1 or high.ndim != 1:
+        raise ValueError(
+            f"{name}: expected a number or {len(names)} numbers on either side, got shapes {tuple(low.shape)} and "
+            f"{tuple(high.shape)}; bounds do not change with time, path_constraint is for those that do"
+        )
     bad = ~(low <= high)
-    if low.shape != high.shape or bool(bad.any()):
+    if bool(bad.any()):
         which = int(bad.nonzero()[0, -1])
         raise ValueError(
             f"{name}: expected lower <= upper, got {float(low[which])} and {float(high[which])} for {names[which]}"
@@ -186,13 +197,18 @@ def _bounds(name: str, given: Any, names: Sequence[str]) -> Pair:
     return low, high
 
 
+def number(given: Any) -> float | None:
+    """A real number of whatever type, nan and infinite ones too; None for what is none."""
+    if isinstance(given, Tensor | np.ndarray | np.generic) and not given.ndim:
+        given = given.item()
+    return float(given) if isinstance(given, Real) and not isinstance(given, bool) else None
+
+
 def _duration(given: Any) -> tuple[float, float]:
-    pair = (given, given) if isinstance(given, Real) and not isinstance(given, bool) else given
-    if isinstance(pair, torch.Tensor) and pair.ndim == 0:
-        pair = (float(pair), float(pair))
-    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(one, Real) for one in pair):
+    pair = given if isinstance(given, tuple | list) else (given, given)
+    low, high = map(number, pair) if len(pair) == 2 else (None, None)
+    if low is None or high is None:
         raise TypeError(f"duration: expected a number, or a pair (low, high) where it is free, got {given!r}")
-    low, high = map(float, pair)
     if not (0 <= low <= high and high > 0) or math.isinf(low):
         raise ValueError(f"duration: expected a positive number, or a pair 0 <= low <= high, got {given!r}")
     return low, high
@@ -203,7 +219,7 @@ def _periodic(given: bool | Sequence[str], states: Sequence[str]) -> tuple[int, 
         return tuple(range(len(states))) if given else ()
     if not isinstance(given, Sequence) or isinstance(given, str) or any(one not in states for one in given):
         raise ValueError(f"periodic: expected True, or names among {', '.join(states)}, got {given!r}")
-    return tuple(states.index(one) for one in given)
+    return tuple(sorted({states.index(one) for one in given}))
 
 
 def _functions(
@@ -217,11 +233,10 @@ def _functions(
         function = getattr(problem, name)
         return None if function is None else NodeFunction.of(name, function, leading, size)
 
-    start = problem.initial_time
-    if not isinstance(start, Real) or not math.isfinite(start):
-        raise TypeError(f"initial_time: expected a number, got {start!r}")
+    start = number(problem.initial_time)
+    if start is None or not math.isfinite(start):
+        raise TypeError(f"initial_time: expected a number, got {problem.initial_time!r}")
     dynamics = of("dynamics", ("x", "u"), len(states))
-    assert dynamics is not None or problem.dynamics is None
     if dynamics is None:
         raise TypeError("dynamics: expected a function of (x, u), got None")
     return Functions(
@@ -233,7 +248,7 @@ def _functions(
         of("path_constraint", ("x", "u"), None),
         of("final_cost", ("x",), 0),
         of("boundary_constraint", ("first", "last"), None),
-        float(start),
+        start,
         duration[0] if duration[0] == duration[1] else None,
     )
 
