@@ -20,7 +20,11 @@ KEYS = ("x", "u", "duration", "parameters")
 
 
 def start(
-    setup: Setup, guess: Mapping[str, Any] | Solution | Solutions | None, initial: Tensor, final: Tensor
+    setup: Setup,
+    guess: Mapping[str, Any] | Solution | Solutions | None,
+    initial: Tensor,
+    final: Tensor,
+    before: Sequence[Tensor] = (),
 ) -> Trajectory:
     """A trajectory to start from.
 
@@ -34,21 +38,23 @@ def start(
             arrays, durations and parameters is that of a batch.
         initial: first states `(..., nx)`, nan where free.
         final: last ones.
+        before: the free durations before, `()`, or `(B,)` for a batch; only so many as count.
 
     Raises:
         TypeError, ValueError: for what does not fit.
     """
     problem = setup.problem
     given = _given(guess)
-    duration = _duration(problem, given.get("duration"))
-    shared = _shared(problem, duration, given.get("parameters"))
+    duration = duration_of(problem, guess)
+    shared = _shared(problem, [*before, *[duration] * problem.is_free], given.get("parameters"))
+    begin = torch.as_tensor(problem.functions.split(shared)[0], dtype=DTYPE)
     middle = (setup.grid[1:] + setup.grid[:-1]) / 2
 
     def sample(name: str, s: Tensor) -> Tensor:
         names, default = (problem.states, _line) if name == "x" else (problem.controls, _still)
         if given.get(name) is None:
             return default(problem, s, initial, final)
-        t = problem.functions.start + duration[..., None] * s
+        t = begin[..., None] + duration[..., None] * s
         return _sampled(name, given[name], s, t, names)
 
     x = sample("x", setup.grid)
@@ -127,9 +133,13 @@ class _OfSolutions(NamedTuple):
         return torch.stack([_OfSolution(one, self.name).at(row) for one, row in zip(self.curves, times, strict=True)])
 
 
-def _duration(problem: Stated, given: Any) -> Tensor:
-    """`()`, or `(B,)` for a batch."""
-    low, high = problem.duration
+def duration_of(problem: Stated, guess: Mapping[str, Any] | Solution | Solutions | None) -> Tensor:
+    """`()`, or `(B,)` for a batch: what a guess says, or the middle of the bounds.
+
+    Raises:
+        TypeError, ValueError: if it is no guess, or outside the bounds.
+    """
+    (low, high), given = problem.duration, _given(guess).get("duration")
     if not problem.is_free:
         return torch.tensor(low, dtype=DTYPE)
     if given is None:
@@ -144,14 +154,12 @@ def _duration(problem: Stated, given: Any) -> Tensor:
     return found
 
 
-def _shared(problem: Stated, duration: Tensor, given: Any) -> Tensor:
+def _shared(problem: Stated, durations: Sequence[Tensor], given: Any) -> Tensor:
     """`(..., ns)`."""
     names = problem.parameters
     p = typical(problem.parameter_bounds) if given is None else vector("guess['parameters']", given, names)
-    if not problem.is_free:
-        return p
-    batch = _batch(duration.shape, p.shape[:-1])
-    return torch.cat([duration.expand(batch)[..., None], p.expand(*batch, -1)], -1)
+    batch = _batch(*(one.shape for one in durations), p.shape[:-1])
+    return torch.cat([*(one.expand(batch)[..., None] for one in durations), p.expand(*batch, -1)], -1)
 
 
 def _line(problem: Stated, s: Tensor, initial: Tensor, final: Tensor) -> Tensor:

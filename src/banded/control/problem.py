@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from banded.checks import check_whole
+from banded.control.programme import Programme
 from banded.control.refinement import refined
 from banded.control.schemes import Scheme, scheme_of
+from banded.control.setup import Setup
 from banded.control.solution import Solution
 from banded.control.solutions import Solutions
 from banded.control.solver import Options, Solver
@@ -211,7 +213,8 @@ class ControlProblem:
         if key not in self._solvers:
             while len(self._solvers) >= KEPT:
                 self._solvers.pop(next(iter(self._solvers)))
-            self._solvers[key] = Solver(self, s, scheme, compile)
+            programme = Programme([Setup(self.stated, s, scheme)])
+            self._solvers[key] = Solver(programme, [self], compile, self.engines)
         return self._solvers[key]
 
     @cached_property

@@ -120,16 +120,14 @@ class Solutions(Sequence["Solution"]):
 def solutions(setup: Setup, result: Results, make: Callable[[Result], Solution]) -> Solutions:
     """All problems on a grid, with `make` for single ones."""
     problem, found = setup.problem, setup.unpack(result.x)
-    functions, free = problem.functions, int(problem.is_free)
-    fixed = torch.full_like(found.x[:, 0, 0], functions.duration or 0.0)
-    duration = found.shared[:, 0] if free else fixed
+    start, duration, parameters = problem.functions.split(found.shared)
     u = found.u if setup.scheme.at_nodes else torch.cat([found.middle_u, found.middle_u[:, -1:]], 1)
     return Solutions(
-        t=functions.start + duration[:, None] * setup.grid,
+        t=torch.as_tensor(start).expand_as(duration)[:, None] + duration[:, None] * setup.grid,
         x=found.x,
         u=u,
         duration=duration,
-        parameters=found.shared[:, free:],
+        parameters=parameters,
         states=problem.states,
         controls=problem.controls,
         scheme=setup.scheme.name,
