@@ -12,6 +12,8 @@ from banded.control.equations import Equations, Linear, Term
 from banded.control.functions import NodeFunction
 from banded.control.stage import Stage
 
+STEPS = 8  # of Newton's method
+
 
 @dataclass(frozen=True, eq=False)
 class Link:
@@ -30,6 +32,21 @@ class Link:
     function: NodeFunction | None = None
     size: int = 0
     told: str = ""
+
+    def follow(self, end: Tensor, planned: Tensor, t: Tensor, p: Tensor) -> Tensor:
+        """The state `(nx,)` in which the next phase begins, next to a planned one, where the last one ended in `end`.
+
+        For a function, by Newton's method: the shortest steps that make it 0.
+        """
+        start = planned.clone()
+        if self.function is None:
+            start[self.same[:, 1]] = end[self.same[:, 0]]
+            return start
+        function = self.function
+        for _ in range(STEPS if bool(end.isfinite().all()) else 0):
+            slope = torch.func.jacrev(lambda x: function(end, x, t=t, p=p))(start)
+            start = start - torch.linalg.pinv(slope) @ function(end, start, t=t, p=p)
+        return start if bool(end.isfinite().all()) else torch.full_like(start, torch.nan)
 
 
 def same(name: str, names: Sequence[str], plus: Tensor, minus: Tensor, times: Tensor) -> Equations:

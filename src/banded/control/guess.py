@@ -38,7 +38,7 @@ def start(
             arrays, durations and parameters is that of a batch.
         initial: first states `(..., nx)`, nan where free.
         final: last ones.
-        before: the free durations before, `()`, or `(B,)` for a batch; only so many as count.
+        before: the free durations before, `()`, or `(B,)` for a batch.
 
     Raises:
         TypeError, ValueError: for what does not fit.
@@ -46,8 +46,9 @@ def start(
     problem = setup.problem
     given = _given(guess)
     duration = duration_of(problem, guess)
-    shared = _shared(problem, [*before, *[duration] * problem.is_free], given.get("parameters"))
-    begin = torch.as_tensor(problem.functions.split(shared)[0], dtype=DTYPE)
+    asked = [*before[: problem.functions.before], *[duration] * problem.is_free]
+    shared = _shared(problem, asked, given.get("parameters"))
+    begin = sum(before, torch.tensor(problem.functions.start, dtype=DTYPE))
     middle = (setup.grid[1:] + setup.grid[:-1]) / 2
 
     def sample(name: str, s: Tensor) -> Tensor:
@@ -74,6 +75,67 @@ def batched(*states: Tensor) -> list[Tensor]:
     """
     batch = _batch(*(one.shape[:-1] for one in states))
     return [one.expand(*batch, -1) for one in states]
+
+
+def batched_together(trajectories: Sequence[Trajectory], states: Sequence[Tensor]) -> list[Trajectory]:
+    """Trajectories with the leading dimensions of all of them and of states `(..., nx)`.
+
+    Raises:
+        ValueError: if these do not agree.
+    """
+    batch = _batch(*(one.x.shape[:-2] for one in trajectories), *(one.shape[:-1] for one in states))
+
+    def expanded(one: Trajectory) -> Trajectory:
+        x, u, middle_x, middle_u = (
+            part.expand(*batch, *part.shape[-2:]) for part in (one.x, one.u, one.middle_x, one.middle_u)
+        )
+        return Trajectory(x, u, middle_x, middle_u, one.shared.expand(*batch, -1))
+
+    return [expanded(one) for one in trajectories]
+
+
+def through(
+    names: Sequence[Sequence[str]], durations: Sequence[Tensor], ends: Sequence[tuple[Tensor, Tensor]]
+) -> list[tuple[Tensor, Tensor]]:
+    """First and last states of phases, what is free of them on lines between those of the same name that are not.
+
+    Args:
+        names: of the states of each phase.
+        durations: of each phase, `()`, or `(B,)` for a batch.
+        ends: first and last states `(..., nx)` of each phase, nan where free.
+    """
+    batch = torch.Size(_batch(*(one.shape[:-1] for pair in ends for one in pair), *(one.shape for one in durations)))
+    found = [tuple(one.expand(*batch, -1).clone() for one in pair) for pair in ends]
+    times, now = [], torch.zeros(batch, dtype=DTYPE)
+    for duration in durations:
+        times.append((now, now + duration))
+        now = now + duration
+    for name in dict.fromkeys(one for of in names for one in of):
+        at = [(k, side, list(of).index(name)) for k, of in enumerate(names) if name in of for side in (0, 1)]
+        values = [found[k][side][..., i] for k, side, i in at]
+        for (k, side, i), filled in zip(at, _filled([times[k][side] for k, side, _ in at], values), strict=True):
+            found[k][side][..., i] = filled
+    return [(first, last) for first, last in found]
+
+
+def _filled(times: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]:
+    """Values `(...)`, for nan what lies on a line between the nearest two that are known; or the only one."""
+    ahead = _last_known(times[::-1], values[::-1])[::-1]
+    filled = []
+    for t, x, (t0, x0), (t1, x1) in zip(times, values, _last_known(times, values), ahead, strict=True):
+        part = torch.where(t1 > t0, (t - t0) / (t1 - t0), 0.0)
+        between = torch.where(x0.isnan(), x1, torch.where(x1.isnan(), x0, x0 + part * (x1 - x0)))
+        filled.append(torch.where(x.isnan(), between, x))
+    return filled
+
+
+def _last_known(times: Sequence[Tensor], values: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """For each the time and the value that were known last, nan before there are any."""
+    known, found = (times[0], torch.full_like(times[0], torch.nan)), []
+    for t, x in zip(times, values, strict=True):
+        known = torch.where(x.isnan(), known[0], t), torch.where(x.isnan(), known[1], x)
+        found.append(known)
+    return found
 
 
 def _batch(*shapes: torch.Size) -> tuple[int, ...]:

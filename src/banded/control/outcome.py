@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from banded.control.problem import ControlProblem
 
 
-def outcome(setup: Setup, result: Result, pull: Tensor | None, problem: ControlProblem) -> Solution:
+def outcome(setup: Setup, result: Result, start: float, pull: Tensor | None, problem: ControlProblem) -> Solution:
     """A solution.
 
     Args:
         setup: of the phase.
         result: of the phase, in its own unknowns.
+        start: time at the first node.
         pull: `(n,)`: the gradient of what stands at ends alone in Λ; None where nothing is known of multipliers.
         problem: as it is.
     """
-    made = _Outcome(setup, result, pull, setup.unpack(result.x))
+    made = _Outcome(setup, result, start, pull, setup.unpack(result.x))
     stated = setup.problem
     return Solution(
         t=made.t,
@@ -59,6 +60,7 @@ def outcome(setup: Setup, result: Result, pull: Tensor | None, problem: ControlP
 class _Outcome:
     setup: Setup
     result: Result
+    start: float
     pull: Tensor | None
     trajectory: Trajectory
 
@@ -75,8 +77,7 @@ class _Outcome:
     @cached_property
     def t(self) -> Tensor:
         """`(T,)`."""
-        start = self.setup.problem.functions.split(self.trajectory.shared)[0]
-        return start + self.duration * self.setup.grid
+        return self.start + self.duration * self.setup.grid
 
     @cached_property
     def u(self) -> Tensor:

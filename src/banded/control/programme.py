@@ -51,6 +51,7 @@ class Programme:
         ]
         self.border, core, first = len(numbers), sum(one.core for one in phases), 0
         self.n = core + self.border
+        self._durations = {k: core + numbers["duration", k] for k in range(len(phases)) if phases[k].problem.is_free}
         self.where = []
         for one, border in zip(phases, places, strict=True):
             self.where.append(torch.cat([torch.arange(first, first + one.core), core + border]))
@@ -88,10 +89,23 @@ class Programme:
             upper[..., where] = torch.minimum(upper[..., where], high)
         return lower, upper
 
-    @property
-    def clocks(self) -> tuple[Clock, ...]:
-        """The times of each phase, as far as they are known before anything is solved."""
-        return tuple(replace(setup.clock, phase=name) for setup, name in zip(self.phases, self.names, strict=True))
+    def clocks(self, vector: Tensor | None = None) -> tuple[Clock, ...]:
+        """The times of each phase, as a vector of unknowns `(n,)` has them, or as far as they are known without."""
+        return tuple(self._clock(number, vector) for number in range(len(self.phases)))
+
+    def _clock(self, number: int, vector: Tensor | None) -> Clock:
+        setup = self.phases[number]
+        functions, name = setup.problem.functions, self.names[number]
+        if vector is None:
+            is_known = all(one.problem.functions.duration is not None for one in self.phases[:number])
+            return Clock(setup.grid, functions.start, functions.duration if is_known else None, name)
+        _, duration, _ = functions.split(vector[self.where[number]][setup.chain.shared])
+        return Clock(setup.grid, float(self.start(number, vector)), float(duration), name)
+
+    def start(self, number: int, vector: Tensor) -> Tensor:
+        """When a phase begins `(...)`, as vectors of unknowns `(..., n)` have it."""
+        free = [place for k, place in self._durations.items() if k < number]
+        return self.phases[number].problem.functions.start + vector[..., free].sum(-1)
 
     def transcription(self, vector: Tensor, compile: bool, engines: Engines) -> Transcription:
         """How it is evaluated, for problems like that at `vector` `(n,)` or `(A, n)`."""
@@ -102,8 +116,8 @@ class Programme:
             equations += [_moved(one, where, len(stages), number) for one in own.equations]
             stages += [replace(one, places=where[one.places], phase=number) for one in own.stages]
         self._add_links(stages, equations)
-        names = Names(**vars(layout(vector, None, vector.ndim - 1)), told=self._told(), clocks=self.clocks)
-        return Transcription(stages, equations, names, vector, self.border, self.clocks, compile, engines)
+        names = Names(**vars(layout(vector, None, vector.ndim - 1)), told=self._told(), clocks=self.clocks())
+        return Transcription(stages, equations, names, vector, self.border, self.clocks(), compile, engines)
 
     def _add_links(self, stages: list[Stage], equations: list[Equations]) -> None:
         last = [where[setup.chain.nodes.x[-1:]] for setup, where in zip(self.phases, self.where, strict=True)]
@@ -150,8 +164,7 @@ class Programme:
     def own(self, result: Result, number: int, cost: float) -> Result:
         """What a minimum of the whole says of a phase, in its own unknowns and equations."""
         setup, where, conditions = self.phases[number], self.where[number], result.conditions
-        x = result.x[where]
-        clock = setup.timed(x)
+        x, clock = result.x[where], replace(self._clock(number, result.x), phase="")
         if conditions is None:
             return replace(result, x=x, value=cost)
         rules = conditions.constraints
@@ -179,10 +192,7 @@ class Programme:
             return result
         assert isinstance(conditions.constraints, Rules)
         assert isinstance(conditions.layout, Names)
-        clocks = tuple(
-            replace(setup.timed(result.x[where]), phase=name)
-            for setup, where, name in zip(self.phases, self.where, self.names, strict=True)
-        )
+        clocks = self.clocks(result.x)
         constraints, names = conditions.constraints.timed(clocks), replace(conditions.layout, clocks=clocks)
         return replace(result, conditions=replace(conditions, constraints=constraints, layout=names))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from banded.control.ends import same, tie
 from banded.control.equations import Equations
-from banded.control.labels import Clock, Place, places_of
+from banded.control.labels import Place, places_of
 from banded.control.schemes import Chain, Discretisation, Points, Scheme
 from banded.control.stage import Stage
 
@@ -28,7 +28,7 @@ class Trajectory:
         x: states at the nodes, `(..., T, nx)`.
         u: controls there, `(..., T, nu)`; `(..., T, 0)` where a scheme has them between nodes only.
         middle_x, middle_u: between the nodes, `(..., N, nx)` and `(..., N, nu)`; empty where a scheme has none.
-        shared: `(..., ns)`: free durations before, its own, if it is free, and parameters.
+        shared: `(..., ns)`: what functions ask for: free durations before, its own, if it is free, and parameters.
     """
 
     x: Tensor
@@ -125,17 +125,6 @@ class Setup:
         stages, equations = self.scheme.discretise(self.chain, self.problem.functions)
         self._add_ends(stages, equations)
         return Discretisation(stages, equations)
-
-    @property
-    def clock(self) -> Clock:
-        """The times, as far as they are known before anything is solved."""
-        functions = self.problem.functions
-        return Clock(self.grid, functions.start, None if functions.before else functions.duration)
-
-    def timed(self, vector: Tensor) -> Clock:
-        """The times, as a vector of unknowns `(n,)` has them."""
-        start, duration, _ = self.problem.functions.split(vector[self.chain.shared])
-        return Clock(self.grid, float(start), float(duration))
 
     def _add_ends(self, stages: list[Stage], equations: list[Equations]) -> None:
         functions, chain = self.problem.functions, self.chain

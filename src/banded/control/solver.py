@@ -73,7 +73,7 @@ class Solver:
         known = None if warm is None or warm.scheme != setup.scheme.name else warm.result
         result = self.minimum([first], [(initial, final)], known, options)
         if isinstance(result, Results):
-            return solutions(setup, result, lambda one: self.phases(one)[0])
+            return solutions(setup, result, lambda one: self.phases(one)[0], self.programme.start(0, result.x))
         return self.phases(result)[0]
 
     def minimum(
@@ -110,5 +110,6 @@ class Solver:
         for number, (problem, cost) in enumerate(zip(self.problems, costs, strict=True)):
             setup, where = self.programme.phases[number], self.programme.where[number]
             own = self.programme.own(result, number, cost)
-            found.append(outcome(setup, own, None if pull is None else pull[where], problem))
+            start = float(self.programme.start(number, result.x))
+            found.append(outcome(setup, own, start, None if pull is None else pull[where], problem))
         return tuple(found)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from banded.control.activity import NOTHING, Active, Span, active, ends_that_pull, violated
 from banded.control.labels import rounded
 from banded.control.schemes import SCHEMES, Euler
-from banded.optimize import Status
+from banded.optimize import Result, Status
 
 if TYPE_CHECKING:
+    from banded.control.phased import PhasedSolution
     from banded.control.solution import Solution
 
 SHOWN = 6  # of a kind
@@ -56,11 +57,52 @@ def explanation(solution: Solution) -> str:
     if solution.status is Status.INFEASIBLE:
         lines += _infeasible(solution, constraints)
     else:
-        lines += [*_violations(solution), *_accuracy(solution)]
+        lines += [*_violations(result), *_accuracy(solution)]
         if result is not None:
             lines += ["Active:", *_listed(constraints)] if constraints else ["No bound or path constraint is active."]
         lines += _costates(solution)
     return "\n".join([*lines, f"Next: {_advice(solution)}"])
+
+
+def summary_of_phases(solution: PhasedSolution) -> str:
+    """A few lines."""
+    title = "" if solution.problem is None else solution.problem.title
+    name = solution.status.name.lower().replace("_", " ")
+    lines = [title] if title else []
+    lines.append(
+        f"{name}: cost {solution.cost:.8g}, duration {solution.duration:.6g}; {solution.iterations} iterations, "
+        f"{solution.seconds:.3g} s"
+    )
+    for called, one in zip(solution.names, solution.phases, strict=True):
+        shared = [f"{key} {rounded(value)}" for key, value in _parameters(one)]
+        span = f"t = {rounded(float(one.t[0]))} to {rounded(float(one.t[-1]))}"
+        told = ", ".join([f"cost {one.cost:.6g}", span, *shared, f"{len(one.t)} nodes", one.scheme])
+        lines.append(f"{called}: {told}; {_quality(one)}")
+    return "\n".join([*lines, *([] if solution.success else [solution.status.value])])
+
+
+def explanation_of_phases(solution: PhasedSolution) -> str:
+    """All there is to say."""
+    lines = [summary_of_phases(solution)]
+    lines += [solution.status.value] if solution.success else []
+    lines += _violations(solution.result)
+    if solution.result is not None:
+        lines += _listed_by_phase(solution)
+    if solution.status is Status.INFEASIBLE:
+        lines += _given_ends(solution.result)
+    worst = max(solution.phases, key=lambda one: one.accuracy)
+    return "\n".join([*lines, f"Next: {_advice(worst)}"])
+
+
+def _listed_by_phase(solution: PhasedSolution) -> Iterator[str]:
+    """What is active in each phase; what phases share, once."""
+    known: set[str] = set()
+    for name, one in zip(solution.names, solution.phases, strict=True):
+        shared = set(one.parameter_names) if solution.problem is None else set(solution.problem.shared)
+        found = [each for each in active(one.result) if each.of not in shared or each.name not in known]
+        known |= {each.name for each in found}
+        yield f"Active in {name}:" if found else f"Nothing is active in {name}."
+        yield from _listed(found)
 
 
 def _quality(solution: Solution) -> str:
@@ -92,10 +134,10 @@ def _accuracy(solution: Solution) -> Iterator[str]:
     )
 
 
-def _violations(solution: Solution) -> Iterator[str]:
-    if solution.result is None or solution.result.conditions is None:
+def _violations(result: Result | None) -> Iterator[str]:
+    if result is None or result.conditions is None:
         return
-    found = violated(solution.result.conditions)
+    found = violated(result.conditions)
     if found:
         yield "Violated: " + "; ".join(f"{name}, by {number:.3g}" for name, number in found[:SHOWN]) + "."
     else:
@@ -103,11 +145,15 @@ def _violations(solution: Solution) -> Iterator[str]:
 
 
 def _infeasible(solution: Solution, constraints: Sequence[Active]) -> Iterator[str]:
-    yield from _violations(solution)
+    yield from _violations(solution.result)
     if constraints:
         yield "What stands against it:"
         yield from _listed(constraints)
-    if solution.result is not None and (ends := ends_that_pull(solution.result)):
+    yield from _given_ends(solution.result)
+
+
+def _given_ends(result: Result | None) -> Iterator[str]:
+    if result is not None and (ends := ends_that_pull(result)):
         yield f"Ends that are given, the hardest first: {', '.join(ends[:SHOWN])}."
 
 
