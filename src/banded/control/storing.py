@@ -92,7 +92,12 @@ def load(path: Path) -> dict[str, Any]:
         FileNotFoundError: if there is no such file.
         FileFormatError: if it holds no solution.
     """
-    return _solution(path, _read(path))
+    arrays = _read(path)
+    if "phases" in arrays:
+        raise FileFormatError(
+            f"{path}: expected a solution of one phase, got one of many: see PhasedSolution.load"
+        )
+    return _solution(path, arrays)
 
 
 def load_phases(path: Path) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
@@ -103,7 +108,13 @@ def load_phases(path: Path) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
         FileFormatError: if it holds no solution of phases.
     """
     arrays = _read(path)
+    if "phases" not in arrays:
+        raise FileFormatError(
+            f"{path}: expected a file that PhasedSolution.save wrote; it has no 'phases'"
+        )
     names = tuple(_array(path, arrays, "phases", "U").ravel().tolist())
+    if not names:
+        raise FileFormatError(f"{path}: expected names in 'phases', got none")
     each: list[dict[str, np.ndarray]] = [{} for _ in names]
     for key, one in arrays.items():
         number, dot, name = key.partition(".")
