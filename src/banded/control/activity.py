@@ -79,15 +79,15 @@ class Findings:
 
 def findings(solution: Solution) -> Findings | None:
     """Of a solution; None where nothing is known."""
-    return findings_of(solution.result) or solution.findings
+    return findings_of(solution.result, active(solution.result)) or solution.findings
 
 
-def findings_of(result: Result | None) -> Findings | None:
-    """What a minimum says of them, of one phase or of the whole; None where nothing is known."""
+def findings_of(result: Result | None, constraints: Sequence[Active] = ()) -> Findings | None:
+    """What a minimum says of them, of the whole or of a phase, where these are active; None where it says nothing."""
     if result is None or result.conditions is None:
         return None
     return Findings(
-        tuple(active(result)), tuple(violated(result.conditions)), tuple(ends_that_pull(result)), result.violation
+        tuple(constraints), tuple(violated(result.conditions)), tuple(ends_that_pull(result)), result.violation
     )
 
 
