@@ -94,12 +94,13 @@ def test_it_ends_though_the_error_never_falls() -> None:
     solution = block().solve(3)
     grids: list[torch.Tensor] = []
 
-    def solve(grid: torch.Tensor, earlier: Any) -> Any:
+    def solve(given: tuple[torch.Tensor, ...], earlier: Any) -> Any:
+        (grid,) = given
         assert (earlier is None) == (not grids)
         grids.append(grid)
         return replace(solution, error=torch.cat([torch.ones(1), torch.zeros(len(grid) - 2)]).double())
 
-    found = refined(solve, torch.linspace(0, 1, 3, dtype=torch.float64), 1e-3, 4, 10**6)
+    found = refined(solve, lambda one: (one.error,), (torch.linspace(0, 1, 3, dtype=torch.float64),), 1e-3, (4,), 10**6)
     assert len(grids) == len(found.rounds) <= ROUNDS
     assert found.rounds[-1] == Round(len(grids[-1]), 1.0, solution.iterations)
     assert float(grids[-1].diff().min()) > LEAST / 10

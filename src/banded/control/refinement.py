@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
+from banded.control.phased import PhasedSolution
 from banded.control.solution import Solution
 
+Grids: TypeAlias = tuple[Tensor, ...]
+Found = TypeVar("Found", Solution, PhasedSolution)
 ROUNDS = 12
 MOST = 6  # parts of an interval in one round
 AIM = 0.5  # share of the accuracy that is aimed at
@@ -32,31 +35,40 @@ class Round(NamedTuple):
 
 
 def refined(
-    solve: Callable[[Tensor, Solution | None], Solution], grid: Tensor, accuracy: float, defect: int, most: int
-) -> Solution:
+    solve: Callable[[Grids, Found | None], Found],
+    errors: Callable[[Found], Sequence[Tensor]],
+    grids: Grids,
+    accuracy: float,
+    defects: Sequence[int],
+    most: int,
+) -> Found:
     """Solve, divide the intervals whose error is too large, and solve again, until none is.
 
     An interval's error falls as h^defect, where the solution is smooth; where it is not, it takes more rounds.
 
     Args:
-        solve: on a grid `(T,)` from 0 to 1, from an earlier solution.
-        grid: the first one.
+        solve: on grids `(T,)` from 0 to 1, one for each phase, from an earlier solution.
+        errors: of the intervals of each phase.
+        grids: the first ones.
         accuracy: of each interval, relative.
-        defect: of the scheme.
-        most: nodes at most.
+        defects: of the schemes.
+        most: nodes at most, of each phase.
 
     Returns:
         The last solution, with all rounds; its accuracy may fall short where the nodes were too few.
     """
-    found, rounds = solve(grid, None), []
+    found, rounds = solve(grids, None), []
     while True:
-        rounds.append(Round(len(grid), found.accuracy, found.iterations))
-        if not found.success or found.accuracy <= accuracy or len(grid) >= most or len(rounds) == ROUNDS:
+        rounds.append(Round(sum(map(len, grids)), found.accuracy, found.iterations))
+        if not found.success or found.accuracy <= accuracy or len(rounds) == ROUNDS:
             break
-        finer = _divided(grid, found.error, accuracy, defect, most)
-        if len(finer) == len(grid):
+        finer = tuple(
+            _divided(grid, error, accuracy, defect, most) if len(grid) < most else grid
+            for grid, error, defect in zip(grids, errors(found), defects, strict=True)
+        )
+        if sum(map(len, finer)) == sum(map(len, grids)):
             break
-        grid, found = finer, solve(finer, found)
+        grids, found = finer, solve(finer, found)
     return replace(found, rounds=tuple(rounds))
 
 

@@ -86,9 +86,7 @@ def load(path: Path) -> dict[str, Any]:
     """
     arrays = _read(path)
     if "phases" in arrays:
-        raise FileFormatError(
-            f"{path}: expected a solution of one phase, got one of many: see PhasedSolution.load"
-        )
+        raise FileFormatError(f"{path}: expected a solution of one phase, got one of many: see PhasedSolution.load")
     return _solution(path, arrays)
 
 
@@ -101,9 +99,7 @@ def load_phases(path: Path) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
     """
     arrays = _read(path)
     if "phases" not in arrays:
-        raise FileFormatError(
-            f"{path}: expected a file that PhasedSolution.save wrote; it has no 'phases'"
-        )
+        raise FileFormatError(f"{path}: expected a file that PhasedSolution.save wrote; it has no 'phases'")
     names = tuple(_array(path, arrays, "phases", "U").ravel().tolist())
     if not names:
         raise FileFormatError(f"{path}: expected names in 'phases', got none")
