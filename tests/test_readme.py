@@ -119,6 +119,8 @@ def test_the_page_of_control_runs(
     torch.testing.assert_close(scope["day"].x[0], scope["day"].x[-1])
     assert float(scope["moving"].x[0, 1] + scope["moving"].x[-1, 1]) == pytest.approx(0.5)
     assert bool(scope["solutions"].success.all())
+    assert scope["flight"].success
+    assert scope["flight"].cost == pytest.approx(-0.1926, abs=3e-4)
     slope = (scope["costs"][0] - scope["costs"][1]) / (2 * scope["step"])
     assert float(scope["same"].costates[0, 0]) == pytest.approx(slope, rel=1e-4)
     assert (tmp_path / "crane.gif").stat().st_size > 1000
@@ -128,7 +130,7 @@ def test_the_page_of_control_runs(
 
 def test_the_page_of_control_names_all_fields_and_schemes() -> None:
     page = (ROOT / "docs/control.md").read_text(encoding="utf-8")
-    for one in fields(banded.ControlProblem):
+    for one in (*fields(banded.ControlProblem), *fields(banded.Phases)):
         assert f"`{one.name}`" in page, one.name
     for name in SCHEMES:
         assert f'| `"{name}"` |' in page, name

@@ -98,7 +98,7 @@ def staged(**changed: Any) -> Phases:
             ("thrust",),
             running_cost=lambda x, u: 1e-3 * u[0] ** 2,
             control_bounds=(0, most),
-            state_bounds=([-math.inf, -math.inf, least], None),
+            state_bounds=([0, -math.inf, least], None),
             duration=(0.05, 3.0),
             guess={"x": [0.1, 0.3, 1.5], "u": [1.0], "duration": 1.0},
             **rest,

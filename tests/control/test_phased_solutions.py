@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from moves import block, halves, staged, whole
+from moves import block, halves, staged, whole, wind
 
 from banded import FileFormatError, NonFiniteError, PhasedSolution, Phases, Solution, Status
 
@@ -115,3 +115,17 @@ def test_pictures() -> None:
     assert titles[:4] == ["h", "v", "m", "thrust"]
     assert "costate of m" in titles
     assert len([line for line in figure.axes[0].lines if line.get_linestyle() == ":"]) == 1
+
+
+def test_grids_are_made_finer_where_the_error_is_large() -> None:
+    found = staged().solve((11, 21), "hermite-simpson", accuracy=3e-6)
+    assert found.success
+    assert found.accuracy <= 3e-6
+    assert found.rounds[0].nodes == 32
+    assert found.rounds[-1].nodes == sum(len(one.t) for one in found.phases) > 32
+    easy, hard = (
+        Phases([block(final_state=None), block(initial_state=None, dynamics=wind)]).solve(5, accuracy=2e-3).phases
+    )
+    assert len(easy.t) == 5 < len(hard.t)
+    with pytest.raises(ValueError, match="accuracy: expected a positive number"):
+        staged().solve(11, accuracy=0)

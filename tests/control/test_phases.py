@@ -187,7 +187,7 @@ def test_the_fastest_way_with_other_limits_in_each_phase() -> None:
 
 
 def test_a_stage_that_is_dropped() -> None:
-    """CasADi 3.7 with Ipopt, the same scheme on the same grid written by hand, found -0.1926465020."""
+    """CasADi 3.8.2 with Ipopt, the same scheme on the same grid written by hand, found -0.1926465020."""
     found = staged().solve(41, "hermite-simpson")
     assert found.success
     assert found.cost == pytest.approx(-0.192646502, abs=3e-7)

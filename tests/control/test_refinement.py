@@ -83,7 +83,8 @@ class Fails:
         self.failure = failure
         self.grids: list[torch.Tensor] = []
 
-    def __call__(self, grid: torch.Tensor, earlier: Any) -> Any:
+    def __call__(self, grids: tuple[torch.Tensor, ...], earlier: Any) -> Any:
+        (grid,) = grids
         self.grids.append(grid)
         if earlier is None:
             return pendulum().solve(grid=grid)
@@ -96,7 +97,8 @@ class Fails:
 def test_what_a_finer_grid_spoils_is_kept(status: Status) -> None:
     finite = status is not Status.NON_FINITE
     solve = Fails({"status": status, "iterations": 17} if finite else None)
-    found = refined(solve, torch.linspace(0, 1, 9, dtype=torch.float64), 1e-6, 3, 5000)
+    grid = torch.linspace(0, 1, 9, dtype=torch.float64)
+    found = refined(solve, lambda found: (found.error,), (grid,), 1e-6, (3,), 5000)
     first, second = (len(grid) for grid in solve.grids)
     assert found.success
     assert len(found.t) == first == 9
@@ -152,12 +154,13 @@ def test_it_ends_though_the_error_never_falls() -> None:
     solution = block().solve(3)
     grids: list[torch.Tensor] = []
 
-    def solve(grid: torch.Tensor, earlier: Any) -> Any:
+    def solve(given: tuple[torch.Tensor, ...], earlier: Any) -> Any:
+        (grid,) = given
         assert (earlier is None) == (not grids)
         grids.append(grid)
         return replace(solution, error=torch.cat([torch.ones(1), torch.zeros(len(grid) - 2)]).double())
 
-    found = refined(solve, torch.linspace(0, 1, 3, dtype=torch.float64), 1e-3, 4, 10**6)
+    found = refined(solve, lambda one: (one.error,), (torch.linspace(0, 1, 3, dtype=torch.float64),), 1e-3, (4,), 10**6)
     assert len(grids) == len(found.rounds) <= ROUNDS
     assert found.rounds[-1] == Round(len(grids[-1]), 1.0, solution.iterations, Status.CONVERGED)
     assert found.missed == "12 grids were not enough" if len(found.rounds) == ROUNDS else "as short as" in found.missed

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from banded.control import picture, storing
 from banded.control.many import Many
@@ -31,17 +30,18 @@ class PhasedSolution:
         names: of the phases, as messages have them.
         result: all that the optimiser says of the whole; None for a solution that was loaded.
         problem: what was solved; None for a solution that was loaded.
+        rounds: the grids on the way to an accuracy that was asked for.
+        asked: that accuracy.
+        missed: why it was not reached; empty where it was.
     """
 
     phases: tuple[Solution, ...]
     names: tuple[str, ...]
     result: Result | None = field(default=None)
     problem: Phases | None = field(default=None)
-
-    @classmethod
-    def of(cls, phases: Sequence[Solution], result: Result, problem: Phases) -> PhasedSolution:
-        """Of solutions of all phases."""
-        return cls(tuple(phases), problem.stated.names, result, problem)
+    rounds: tuple[Any, ...] = ()
+    asked: float | None = None
+    missed: str = ""
 
     @property
     def cost(self) -> float:

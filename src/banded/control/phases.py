@@ -9,11 +9,13 @@ from typing import Any, Unpack
 
 from torch import Tensor
 
+from banded.checks import check_whole
 from banded.control.guess import batched_together, duration_of, start, through
 from banded.control.joined import Joined, joined
 from banded.control.phased import PhasedSolution, PhasedSolutions
-from banded.control.problem import KEPT, ControlProblem, Numbers, grid_of
+from banded.control.problem import KEPT, ControlProblem, Numbers, check_accuracy, grid_of
 from banded.control.programme import Programme
+from banded.control.refinement import refined
 from banded.control.schemes import Scheme, scheme_of
 from banded.control.setup import Setup, Trajectory
 from banded.control.solution import Solution
@@ -72,6 +74,8 @@ class Phases:
         warm_start: PhasedSolution | None = None,
         initial_state: Numbers = None,
         final_state: Numbers = None,
+        accuracy: float | None = None,
+        max_nodes: int = 5000,
         compile: bool = False,
         **options: Unpack[Options],
     ) -> Any:
@@ -86,6 +90,8 @@ class Phases:
             warm_start: a solution of phases like these, where to start with its multipliers; on other grids, a guess.
             initial_state: of the first phase, in place of its own; `(B, nx)` for a batch of B problems.
             final_state: of the last phase, likewise.
+            accuracy: of the states, relative, as in `ControlProblem.solve`: finer grids where the error is larger.
+            max_nodes: of each phase at most, then.
             compile: compile derivatives as graphs, one for each phase (seconds, once; cached on disk).
             options: tolerance, max_iterations, max_seconds, barrier, progress, callback as in `minimize`.
 
@@ -96,23 +102,47 @@ class Phases:
             TypeError, ValueError: for bad arguments.
             NonFiniteError: if a function is not finite at the guess.
         """
-        solver = self._on(self._grids(nodes, grid), self._schemes(scheme), compile)
+        grids, schemes = self._grids(nodes, grid), self._schemes(scheme)
         if not isinstance(warm_start, PhasedSolution | None):
             raise TypeError(
                 f"warm_start: expected a PhasedSolution of phases like these, got {type(warm_start).__name__}; guess "
                 "takes dictionaries, one for each phase"
             )
-        ends = self._ends(initial_state, final_state)
-        starts = self._starts(solver, self._guesses(warm_start if guess is None else guess), ends)
+        ends, first = self._ends(initial_state, final_state), warm_start if guess is None else guess
+        if accuracy is None:
+            return self._found(self._on(grids, schemes, compile), first, warm_start, ends, options)
+
+        def solve(grids: tuple[Tensor, ...], earlier: PhasedSolution | None) -> PhasedSolution:
+            start, warm = (first, warm_start) if earlier is None else (earlier, None)
+            found = self._found(self._on(grids, schemes, compile), start, warm, ends, options)
+            if not isinstance(found, PhasedSolution):
+                raise ValueError("accuracy: expected None with a batch, whose problems share grids; refine each alone")
+            return found
+
+        def errors(found: PhasedSolution) -> list[Tensor]:
+            return [one.error for one in found.phases]
+
+        defects, most = [one.defect for one in schemes], check_whole("max_nodes", max_nodes)
+        return refined(solve, errors, grids, check_accuracy(accuracy), defects, most)
+
+    def _found(
+        self,
+        solver: Solver,
+        guess: Any,
+        warm: PhasedSolution | None,
+        ends: Sequence[tuple[Tensor, Tensor]],
+        options: Options,
+    ) -> PhasedSolution | PhasedSolutions:
+        """What is found on given grids between ends of each phase."""
+        starts = self._starts(solver, self._guesses(guess), ends)
         batch = starts[0].x.shape[:-2]
         ends = [(one.expand(*batch, -1), other.expand(*batch, -1)) for one, other in ends]
         schemes = tuple(one.scheme.name for one in solver.programme.phases)
-        is_alike = warm_start is not None and schemes == tuple(one.scheme for one in warm_start.phases)
-        known = warm_start.result if warm_start is not None and is_alike else None
-        result = solver.minimum(starts, ends, known, options)
+        is_alike = warm is not None and schemes == tuple(one.scheme for one in warm.phases)
+        result = solver.minimum(starts, ends, warm.result if warm is not None and is_alike else None, options)
 
         def told(one: Result) -> PhasedSolution:
-            return PhasedSolution.of(solver.phases(one), solver.programme.timed(one), self)
+            return PhasedSolution(solver.phases(one), self.stated.names, solver.programme.timed(one), self)
 
         return PhasedSolutions(result=result, make=told) if isinstance(result, Results) else told(result)
 

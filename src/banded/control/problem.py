@@ -198,17 +198,17 @@ class ControlProblem:
         chosen, s = scheme_of(scheme), grid_of(nodes, grid)
         if accuracy is None:
             return self._on(s, chosen, compile).solve(first, ends[0], ends[1], warm_start, options)
-        if not isinstance(accuracy, Real) or not accuracy > 0:
-            raise ValueError(f"accuracy: expected a positive number such as 1e-6, or None, got {accuracy!r}")
+        wanted = check_accuracy(accuracy)
 
-        def solve(s: Tensor, earlier: Solution | None) -> Solution:
+        def solve(grids: tuple[Tensor, ...], earlier: Solution | None) -> Solution:
             start, warm = (first, warm_start) if earlier is None else (earlier, None)
-            found = self._on(s, chosen, compile).solve(start, ends[0], ends[1], warm, options)
+            found = self._on(grids[0], chosen, compile).solve(start, ends[0], ends[1], warm, options)
             if not isinstance(found, Solution):
                 raise ValueError("accuracy: expected None with a batch, whose problems share a grid; refine each alone")
             return found
 
-        return refined(solve, s, float(accuracy), chosen.defect, check_whole("max_nodes", max_nodes))
+        most = check_whole("max_nodes", max_nodes)
+        return refined(solve, lambda found: (found.error,), (s,), wanted, (chosen.defect,), most)
 
     def solver(
         self, nodes: int = 100, scheme: str | Scheme = "trapezoidal", *, grid: Numbers = None, compile: bool = False
@@ -234,6 +234,17 @@ class ControlProblem:
     @cached_property
     def _solvers(self) -> dict[Any, Solver]:
         return {}
+
+
+def check_accuracy(given: Any) -> float:
+    """An accuracy.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if not isinstance(given, Real) or not float(given) > 0:
+        raise ValueError(f"accuracy: expected a positive number such as 1e-6, or None, got {given!r}")
+    return float(given)
 
 
 def grid_of(nodes: int, grid: Numbers) -> Tensor:

@@ -80,6 +80,8 @@ def summary_of_phases(solution: PhasedSolution) -> str:
         span = f"t = {rounded(float(one.t[0]))} to {rounded(float(one.t[-1]))}"
         told = ", ".join([f"cost {one.cost:.6g}", span, *shared, f"{len(one.t)} nodes", one.scheme])
         lines.append(f"{called}: {told}; {_quality(one)}")
+    if solution.missed:
+        lines.append(f"An accuracy of {solution.asked:.3g} was asked for, and is missed: {solution.missed}.")
     return "\n".join([*lines, *([] if solution.success else [solution.status.value])])
 
 
