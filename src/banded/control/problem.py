@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite, nan
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import torch
@@ -196,7 +195,8 @@ class ControlProblem:
         chosen, s = scheme_of(scheme), _grid(nodes, grid)
         if accuracy is None:
             return self._on(s, chosen, compile).solve(first, ends[0], ends[1], warm_start, options)
-        if not isinstance(accuracy, Real) or not accuracy > 0:
+        wanted = number(accuracy)
+        if wanted is None or not wanted > 0:
             raise ValueError(f"accuracy: expected a positive number such as 1e-6, or None, got {accuracy!r}")
 
         def solve(s: Tensor, earlier: Solution | None) -> Solution:
@@ -206,7 +206,7 @@ class ControlProblem:
                 raise ValueError("accuracy: expected None with a batch, whose problems share a grid; refine each alone")
             return found
 
-        return refined(solve, s, float(accuracy), chosen.defect, check_whole("max_nodes", max_nodes))
+        return refined(solve, s, wanted, chosen.defect, check_whole("max_nodes", max_nodes))
 
     def solver(
         self, nodes: int = 100, scheme: str | Scheme = "trapezoidal", *, grid: Numbers = None, compile: bool = False
@@ -244,6 +244,8 @@ def _grid(nodes: int, grid: Numbers) -> Tensor:
         s = torch.as_tensor(grid, dtype=DTYPE).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"grid: expected rising numbers, got {grid!r}") from error
-    if s.ndim != 1 or len(s) < 2 or not bool((s.isfinite()).all()) or not bool((s.diff() > 0).all()):
+    rises = s.ndim == 1 and len(s) > 1 and bool((s.diff() > 0).all())
+    s = (s - s[0]) / (s[-1] - s[0]) if rises else s
+    if not rises or not bool((s.diff() > 0).all()):  # of numbers that are too large or too near, too
         raise ValueError(f"grid: expected at least two numbers, each larger than the one before, got {grid!r}")
-    return (s - s[0]) / (s[-1] - s[0])
+    return s

@@ -93,7 +93,7 @@ def _accuracy(solution: Solution) -> Iterator[str]:
         f"interval, {_worst(solution)}, by {float(error.median()):.1e} in the median one, by {float(error.sum()):.1e} "
         "in all."
     )
-    yield "That is local: solution.simulate() tells how far from the plan it carries the motion, which may be much farther."
+    yield "That is local: solution.simulate() tells how far from the plan it carries the motion, often much farther."
 
 
 def _violations(found: Findings) -> Iterator[str]:
