@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ from torch import Tensor
 from banded import ControlProblem, NonFiniteError, RungeKutta, Scheme, Solution
 
 ONE = torch.ones(1, dtype=torch.float64)
+
+
+def shaken(x: Tensor, u: Tensor) -> Tensor:
+    return torch.stack([x[1], u[0] + torch.rand((), dtype=x.dtype)])
 
 
 def written(x: Tensor, u: Tensor) -> Tensor:
@@ -65,6 +71,25 @@ def test_rates_that_depend_on_nothing_or_on_time_alone(scheme: str) -> None:
         problem = ControlProblem(dynamics=rate, states=1, initial_state=[1], initial_time=1.0, duration=2.0)
         found = problem.solve(401, scheme)
         assert float(found.x[-1, 0]) == pytest.approx(end, abs=0.02 if scheme == "euler" else 1e-9)
+
+
+def test_a_time_of_ones_own_stays() -> None:
+    clocked = partial(lambda x, u, t: t * torch.ones_like(x), t=2.0)
+    found = ControlProblem(dynamics=clocked, states=1, initial_state=[1]).solve(3)
+    assert float(found.x[-1, 0]) == pytest.approx(3)
+
+
+def test_solutions_of_other_problems_are_no_guesses() -> None:
+    other = ControlProblem(lambda x, u: u, 1, 1, running_cost=lambda x, u: u[0] ** 2, initial_state=[0]).solve(5)
+    both: list[dict[str, Any]] = [{"guess": other}, {"warm_start": other}]
+    for given in both:
+        with pytest.raises(
+            ValueError, match="guess: expected a solution with 2 states, position, speed, got one with 1"
+        ):
+            block().solve(5, **given)
+    pair = replace(block(), controls=2, dynamics=lambda x, u: torch.stack([x[1], u.sum()]))
+    with pytest.raises(ValueError, match="guess: expected a solution with 2 controls, u0, u1, got one with 1"):
+        pair.solve(5, guess=block().solve(5, initial_state=[[0, 0], [0.1, 0]]))
 
 
 def test_a_final_cost_that_is_constant_in_one_branch() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,7 +46,8 @@ class NodeFunction:
             return cls(name, function, (), size)
         variadic = any(one.kind is one.VAR_POSITIONAL for one in parameters)
         named = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-        asks = [one.name for one in parameters[len(leading) :] if one.name in BY_NAME]
+        told = function.keywords if isinstance(function, partial) else {}  # which are the user's to choose
+        asks = [one.name for one in parameters[len(leading) :] if one.name in BY_NAME and one.name not in told]
         needed = [
             one.name
             for one in parameters[len(leading) :]
