@@ -30,15 +30,14 @@ def draw(solutions: dict[str, banded.Solution], path: Path) -> None:
     """A panel each."""
     from matplotlib.figure import Figure
 
-    from banded.control.scenes import strobe
+    from banded.control.scenes import moments_of, strobe
 
     rows = -(-len(solutions) // COLUMNS)
     figure = Figure(figsize=(12, 2.6 * rows), layout="constrained")
     panels = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
     for axes, (name, solution) in zip(panels, solutions.items(), strict=False):
-        problem = solution.problem
-        if problem is not None and problem.scene is not None:
-            strobe(axes, problem.scene, solution)
+        if moments := moments_of([solution]):
+            strobe(axes, moments)
         axes.set_title(f"{name}: {solution.cost:.6g}", fontsize=10)
     for axes in panels[len(solutions) :]:
         axes.set_axis_off()

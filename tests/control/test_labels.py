@@ -4,6 +4,7 @@ import torch
 from moves import SCHEMES, hasty, pendulum
 
 from banded.control.labels import Clock, Names
+from banded.control.programme import Programme
 from banded.control.schemes import scheme_of
 from banded.control.setup import Setup
 
@@ -23,7 +24,7 @@ def test_every_unknown_and_every_row_has_a_name() -> None:
             duration=4.0, periodic=("turn",), path_constraint=lambda x, u: torch.stack([9 - x[0], 9 + x[0]])
         )
         setup = Setup(problem.stated, torch.linspace(0, 1, 6, dtype=torch.float64), scheme_of(scheme))
-        plan = setup.transcription(torch.zeros(setup.n, dtype=torch.float64), False, {})
+        plan = Programme([setup]).transcription(torch.zeros(setup.n, dtype=torch.float64), False, {})
         names = [plan.layout.label(i) for i in range(plan.n)]
         assert names[:2] == ["angle at node 0 (t = 0)", "turn at node 0 (t = 0)"]
         assert "angle at node 5 (t = 4)" in names

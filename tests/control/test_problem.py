@@ -389,7 +389,7 @@ def test_compiled_functions_of_different_steps_have_different_names() -> None:
     """Which is how compiled ones are found again."""
     names = set()
     for scheme in (RungeKutta(), RungeKutta(controls="constant"), ALL["trapezoidal"]):
-        setup = block().solver(5, scheme).setup
+        (setup,) = block().solver(5, scheme).programme.phases
         stages = scheme.discretise(setup.chain, setup.problem.functions).stages
         names.add(stages[0].name)
     assert len(names) == 3

@@ -223,3 +223,17 @@ def test_costates_within_converge(name: str) -> None:
         return [float((found.costates[:, 0] - exact).abs().max())]
 
     assert halved(errors, even, 21)[0] > 1.8 or errors(even(21))[0] < 1e-5
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_costates_of_a_loop_close(name: str) -> None:
+    """The end of a day is the start of the next: λ(0) = λ(T), and the mean of both neighbours, nearly."""
+
+    def loss(x: Tensor, u: Tensor, t: Tensor) -> Tensor:
+        return u[0].square() + (x[0] - (2 * math.pi * t).sin()).square()
+
+    loop = ControlProblem(dynamics=lambda x, u: u - x, states=1, controls=1, running_cost=loss, periodic=True)
+    costate = solved(loop, ALL[name], even(41)).costates[:, 0]
+    assert float(costate[0]) == pytest.approx(float(costate[-1]), abs=1e-7)
+    assert float(costate[0]) == pytest.approx(float(costate[1] + costate[-2]) / 2, rel=0.02)
+    assert float(costate[0].abs()) > 0.1

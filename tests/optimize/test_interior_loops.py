@@ -14,6 +14,7 @@ from banded.matrix.rows import Rows
 from banded.optimize.interior.arithmetic import Arithmetic, Place, arithmetic
 from banded.optimize.interior.arithmetic_kernels import PIECE
 from banded.optimize.interior.barrier import Proximal
+from banded.optimize.interior.batched import taken
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.loops import Loops
 from banded.optimize.interior.point import Move, Point
@@ -211,8 +212,7 @@ def test_numbers_that_are_none_stay_so(entry: int) -> None:
 
 def test_parts_of_a_batch_are_computed_as_among_all(case: Case) -> None:
     place, rows = case.place(), torch.tensor([len(case.v) - 1, 0])
-    proximal = None if place.proximal is None else place.proximal.take(rows)
-    part = Place(place.form.take(rows), proximal, place.here.take(rows))
+    part = Place(taken(place.form, rows), taken(place.proximal, rows), place.here.part(rows))
     chosen = [[numbers[row] for row in rows.tolist()] for numbers in (case.mu, case.tau)]
     every = LOOPS.step(place, case.mu, case.tau, case.step)
     some = LOOPS.step(part, chosen[0], chosen[1], case.step[rows])

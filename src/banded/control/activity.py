@@ -79,16 +79,20 @@ class Findings:
 
 def findings(solution: Solution) -> Findings | None:
     """Of a solution; None where nothing is known."""
-    result = solution.result
+    return findings_of(solution.result, active(solution.result)) or solution.findings
+
+
+def findings_of(result: Result | None, constraints: Sequence[Active] = ()) -> Findings | None:
+    """What a minimum says of them, of the whole or of a phase, where these are active; None where it says nothing."""
     if result is None or result.conditions is None:
-        return solution.findings
+        return None
     return Findings(
-        tuple(active(result)), tuple(violated(result.conditions)), tuple(ends_that_pull(result)), result.violation
+        tuple(constraints), tuple(violated(result.conditions)), tuple(ends_that_pull(result)), result.violation
     )
 
 
 def active(result: Result | None) -> list[Active]:
-    """Bounds and path constraints that are active, in the order of the unknowns; none where nothing is known."""
+    """Bounds and path constraints of a phase that are active, by unknowns; none where none is known."""
     if result is None or result.conditions is None:
         return []
     return [*_bounds(result.conditions, result.x), *_path(result.conditions)]
@@ -125,7 +129,7 @@ def _bounds(conditions: Conditions, x: Tensor) -> Iterator[Active]:
     """Of unknowns `(n,)`, grouped by what they bound, and on which side."""
     layout = conditions.layout
     assert isinstance(layout, Names)
-    assert layout.clock is not None
+    (clock,) = layout.clocks
     forces = conditions.forces()[len(conditions.rows) :].view(2, -1)
     names = dict.fromkeys(layout.told[i].name for i in (forces.sum(0) > 0).nonzero()[:, 0].tolist())
     for name in names:
@@ -138,7 +142,7 @@ def _bounds(conditions: Conditions, x: Tensor) -> Iterator[Active]:
             bound = float(x[numbers[strongest]]) + (-1, 1)[side] * float(room[strongest])
             told = f"{name} {sign} {rounded(bound)}"
             times = [layout.told[i].s for i in numbers.tolist()]
-            spans = () if times[0] is None else _spans(layout.clock, times, force, room.isfinite())
+            spans = () if times[0] is None else _spans(clock, times, force, room.isfinite())
             yield Active(told, name, bool(side), spans, float(force.max()))
 
 
@@ -149,12 +153,13 @@ def _path(conditions: Conditions) -> Iterator[Active]:
     block = next((one for one in rules.blocks if one.name == name), None)
     if block is None:
         return
+    (clock,) = rules.clocks
     forces = rules.part(conditions.forces()[: len(conditions.rows)], name, block.size)
     order = block.times.argsort()
     for i in range(block.size):
         force = forces[order, i]
         if bool((force > 0).any()):
-            spans = _spans(rules.clock, block.times[order].tolist(), force, torch.ones_like(force, dtype=torch.bool))
+            spans = _spans(clock, block.times[order].tolist(), force, torch.ones_like(force, dtype=torch.bool))
             yield Active(block.called(i), None, False, spans, float(force.max()))
 
 

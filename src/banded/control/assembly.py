@@ -124,11 +124,22 @@ class Assembly:
 
     def value(self, outputs: Sequence[Tensor]) -> Tensor:
         """The objective `(A,)`."""
-        total = outputs[0].new_zeros(len(outputs[0]))
-        for (columns, weights), y in zip(self._counted, outputs, strict=True):
-            if len(columns):
-                total = total + (weights * y[:, :, columns]).sum((1, 2))
-        return total
+        return sum(self.parts(outputs), outputs[0].new_zeros(len(outputs[0])))
+
+    def parts(self, outputs: Sequence[Tensor]) -> list[Tensor]:
+        """What each stage adds to it, `(A,)`."""
+        return [
+            (weights * y[:, :, columns]).sum((1, 2)) if len(columns) else y.new_zeros(len(y))
+            for (columns, weights), y in zip(self._counted, outputs, strict=True)
+        ]
+
+    def of_ends(self, multipliers: Tensor) -> Tensor:
+        """Those `(m,)` of equations that speak of ends alone, and 0 for all others."""
+        found = torch.zeros_like(multipliers)
+        for block in self._blocks:
+            if block.equations.at_ends:
+                found[block.first : block.end] = multipliers[block.first : block.end]
+        return found
 
     def linear(self, x: Tensor) -> Tensor:
         """What of r is linear in x, `(A, m)`."""

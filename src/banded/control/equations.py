@@ -49,6 +49,8 @@ class Equations:
         rows: names of the R rows, for messages.
         times: `(K,)`: where in normalised time each unit is.
         inequality: whether they are to be >= 0, and not 0.
+        at_ends: whether they speak of ends of phases alone, and not of the motion between.
+        phase: the number of the phase whose they are; None where they join two.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Equations:
     times: Tensor
     right: Tensor | None = None
     inequality: bool = False
+    at_ends: bool = False
+    phase: int | None = 0
 
     @property
     def count(self) -> int:

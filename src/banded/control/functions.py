@@ -129,9 +129,10 @@ class Functions:
         path: what is to be >= 0 at each node, or None.
         final: the cost at the end, or None.
         boundary: what both ends obey, or None.
-        start: time at the first node.
+        start: time at the first node; less the durations that are to be found and come before it.
         duration: T, or None where it is to be found.
         path_size, boundary_size: how many numbers these return.
+        before: how many durations that are to be found come before the first node, and count in t.
     """
 
     states: int
@@ -146,26 +147,35 @@ class Functions:
     duration: float | None
     path_size: int = 0
     boundary_size: int = 0
+    before: int = 0
 
     @property
     def shared(self) -> int:
-        """How many unknowns all nodes share: the duration, if it is free, and then the parameters."""
-        return (self.duration is None) + self.parameters
+        """How many unknowns all nodes share: durations before, the own one, if it is free, and then the parameters."""
+        return self.before + (self.duration is None) + self.parameters
+
+    @property
+    def asks_time(self) -> bool:
+        """Whether any of them wants to know t."""
+        every = (self.dynamics, self.running_cost, self.path, self.final, self.boundary)
+        return any(one is not None and "t" in one.asks for one in every)
 
     @property
     def costs(self) -> int:
         """1 if there is a running cost."""
         return int(self.running_cost is not None)
 
-    def split(self, shared: Tensor) -> tuple[Tensor, Tensor]:
-        """T `()` and p from what all nodes share."""
+    def split(self, shared: Tensor) -> tuple[Tensor | float, Tensor, Tensor]:
+        """The time at the first node, T `(...)`, and p `(..., np)` from what all nodes share, `(..., ns)`."""
+        before, own = shared[..., : self.before], shared[..., self.before :]
+        start = self.start + before.sum(-1) if self.before else self.start
         if self.duration is None:
-            return shared[0], shared[1:]
-        return torch.full_like(shared.sum(), self.duration), shared
+            return start, own[..., 0], own[..., 1:]
+        return start, torch.full_like(shared.sum(-1), self.duration), own
 
     def flow(self, x: Tensor, u: Tensor, t: Tensor, shared: Tensor) -> Tensor:
         """dx/dt `(P, nx)` at x `(P, nx)`, u `(P, nu)` and t `(P,)`."""
-        _, p = self.split(shared)
+        _, _, p = self.split(shared)
 
         def one(x: Tensor, u: Tensor, t: Tensor) -> Tensor:
             return self.dynamics(x, u, t=t, p=p)
@@ -176,31 +186,18 @@ class Functions:
             except RuntimeError:  # what vmap cannot do goes node by node
                 return torch.stack([one(*each) for each in zip(x, u, t, strict=True)])
 
-    def pull_of_end(self, first: Tensor, last: Tensor, shared: Tensor, multipliers: Tensor) -> Tensor:
-        """`(nx,)`: the gradient in the last x of the final cost, and of the boundary constraint times multipliers."""
-        duration, p = self.split(shared)
-        with torch.enable_grad():
-            x, t = last.detach().clone().requires_grad_(), self.start + duration
-            total = 0 * x.sum()
-            if self.final is not None:
-                total = total + self.final(x, t=t, p=p)
-            if self.boundary is not None and len(multipliers):
-                total = total + (multipliers[0] * self.boundary(first, x, t=t, p=p)).sum()
-            (pull,) = torch.autograd.grad(total, x)
-        return pull
-
     def rates(self, arguments: Tensor, data: Tensor) -> Tensor:
         """T dx/dt, T times the running cost, and the path constraints, for (x, u, shared) and (s,)."""
         x, u, shared = torch.split(arguments, [self.states, self.controls, self.shared])
-        duration, p = self.split(shared)
-        t = self.start + duration * data[0]
+        start, duration, p = self.split(shared)
+        t = start + duration * data[0]
         return torch.cat([*self._flow(x, u, t, p, duration), *self._path(x, u, t, p)])
 
     def path_alone(self, arguments: Tensor, data: Tensor) -> Tensor:
         """The path constraints for (x, u, shared) and (s,)."""
         x, u, shared = torch.split(arguments, [self.states, self.controls, self.shared])
-        duration, p = self.split(shared)
-        return torch.cat(self._path(x, u, self.start + duration * data[0], p))
+        start, duration, p = self.split(shared)
+        return torch.cat(self._path(x, u, start + duration * data[0], p))
 
     def _flow(self, x: Tensor, u: Tensor, t: Tensor, p: Tensor, duration: Tensor) -> list[Tensor]:
         parts = [duration * self.dynamics(x, u, t=t, p=p)]
@@ -223,12 +220,12 @@ class Functions:
     def _slopes(self, arguments: Tensor, data: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Where in normalised time a step looks, and the rates of x and of the cost that it finds there."""
         x, u, after, shared = torch.split(arguments, [self.states, self.controls, self.controls, self.shared])
-        duration, p = self.split(shared)
+        start, duration, p = self.split(shared)
         s, h = data[0], data[1]
         times, k = [], [torch.zeros_like(torch.cat([x, x[: self.costs]]))]
         for part in (0.0, 0.5, 0.5, 1.0):
             times.append(s + part * h)
-            t, here = self.start + duration * times[-1], x + part * h * k[-1][: self.states]
+            t, here = start + duration * times[-1], x + part * h * k[-1][: self.states]
             k.append(torch.cat(self._flow(here, u + part * (after - u), t, p, duration)))
         return times, k[1:]
 
@@ -253,12 +250,15 @@ class Functions:
         """The cost at the end, for (x, shared) there."""
         assert self.final is not None
         x, shared = torch.split(arguments, [self.states, self.shared])
-        duration, p = self.split(shared)
-        return self.final(x, t=self.start + duration, p=p).reshape(1)
+        start, duration, p = self.split(shared)
+        return self.final(x, t=start + duration, p=p).reshape(1)
 
-    def ends(self, arguments: Tensor, data: Tensor) -> Tensor:
-        """What both ends obey, for (first x, last x, shared)."""
-        assert self.boundary is not None
-        first, last, shared = torch.split(arguments, [self.states, self.states, self.shared])
-        duration, p = self.split(shared)
-        return self.boundary(first, last, t=self.start + duration, p=p)
+    def of_ends(self, function: NodeFunction, sizes: tuple[int, int]) -> Callable[[Tensor, Tensor], Tensor]:
+        """A function of two states, of so many entries, at the end: for (one x, other x, shared)."""
+
+        def ends(arguments: Tensor, data: Tensor) -> Tensor:
+            one, other, shared = torch.split(arguments, [*sizes, self.shared])
+            start, duration, p = self.split(shared)
+            return function(one, other, t=start + duration, p=p)
+
+        return ends

@@ -21,7 +21,11 @@ KEYS = ("x", "u", "duration", "parameters")
 
 
 def start(
-    setup: Setup, guess: Mapping[str, Any] | Solution | Solutions | None, initial: Tensor, final: Tensor
+    setup: Setup,
+    guess: Mapping[str, Any] | Solution | Solutions | None,
+    initial: Tensor,
+    final: Tensor,
+    before: Sequence[Tensor] = (),
 ) -> Trajectory:
     """A trajectory to start from.
 
@@ -35,6 +39,7 @@ def start(
             arrays, durations and parameters is that of a batch.
         initial: first states `(..., nx)`, nan where free.
         final: last ones.
+        before: the free durations before, `()`, or `(B,)` for a batch.
 
     Raises:
         TypeError, ValueError: for what does not fit.
@@ -42,15 +47,17 @@ def start(
     problem = setup.problem
     given = _given(guess)
     _check_sizes(problem, given)
-    duration = _duration(problem, given.get("duration"))
-    shared = _shared(problem, duration, given.get("parameters"))
+    duration = duration_of(problem, guess)
+    asked = [*before[: problem.functions.before], *[duration] * problem.is_free]
+    shared = _shared(problem, asked, given.get("parameters"))
+    begin = sum(before, torch.tensor(problem.functions.start, dtype=DTYPE))
     middle = (setup.grid[1:] + setup.grid[:-1]) / 2
 
     def sample(name: str, s: Tensor) -> Tensor:
         names, default = (problem.states, _line) if name == "x" else (problem.controls, _still)
         if given.get(name) is None:
             return default(problem, s, initial, final)
-        t = problem.functions.start + duration[..., None] * s
+        t = begin[..., None] + duration[..., None] * s
         return _sampled(name, given[name], s, t, names)
 
     x = sample("x", setup.grid)
@@ -70,7 +77,7 @@ def check_guess(problem: Stated, guess: Any) -> None:
     """
     given = _given(guess)
     _check_sizes(problem, given)
-    _shared(problem, _duration(problem, given.get("duration")), given.get("parameters"))
+    _shared(problem, [duration_of(problem, guess)] * problem.is_free, given.get("parameters"))
     for name, names in (("x", problem.states), ("u", problem.controls)):
         one = given.get(name)
         if one is not None and not callable(one) and not isinstance(one, _OfSolution | _OfSolutions):
@@ -85,6 +92,67 @@ def batched(*states: Tensor) -> list[Tensor]:
     """
     batch = _batch(*(one.shape[:-1] for one in states))
     return [one.expand(*batch, -1) for one in states]
+
+
+def batched_together(trajectories: Sequence[Trajectory], states: Sequence[Tensor]) -> list[Trajectory]:
+    """Trajectories with the leading dimensions of all of them and of states `(..., nx)`.
+
+    Raises:
+        ValueError: if these do not agree.
+    """
+    batch = _batch(*(one.x.shape[:-2] for one in trajectories), *(one.shape[:-1] for one in states))
+
+    def expanded(one: Trajectory) -> Trajectory:
+        x, u, middle_x, middle_u = (
+            part.expand(*batch, *part.shape[-2:]) for part in (one.x, one.u, one.middle_x, one.middle_u)
+        )
+        return Trajectory(x, u, middle_x, middle_u, one.shared.expand(*batch, -1))
+
+    return [expanded(one) for one in trajectories]
+
+
+def through(
+    names: Sequence[Sequence[str]], durations: Sequence[Tensor], ends: Sequence[tuple[Tensor, Tensor]]
+) -> list[tuple[Tensor, Tensor]]:
+    """First and last states of phases, what is free of them on lines between those of the same name that are not.
+
+    Args:
+        names: of the states of each phase.
+        durations: of each phase, `()`, or `(B,)` for a batch.
+        ends: first and last states `(..., nx)` of each phase, nan where free.
+    """
+    batch = torch.Size(_batch(*(one.shape[:-1] for pair in ends for one in pair), *(one.shape for one in durations)))
+    found = [tuple(one.expand(*batch, -1).clone() for one in pair) for pair in ends]
+    times, now = [], torch.zeros(batch, dtype=DTYPE)
+    for duration in durations:
+        times.append((now, now + duration))
+        now = now + duration
+    for name in dict.fromkeys(one for of in names for one in of):
+        at = [(k, side, list(of).index(name)) for k, of in enumerate(names) if name in of for side in (0, 1)]
+        values = [found[k][side][..., i] for k, side, i in at]
+        for (k, side, i), filled in zip(at, _filled([times[k][side] for k, side, _ in at], values), strict=True):
+            found[k][side][..., i] = filled
+    return [(first, last) for first, last in found]
+
+
+def _filled(times: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]:
+    """Values `(...)`, for nan what lies on a line between the nearest two that are known; or the only one."""
+    ahead = _last_known(times[::-1], values[::-1])[::-1]
+    filled = []
+    for t, x, (t0, x0), (t1, x1) in zip(times, values, _last_known(times, values), ahead, strict=True):
+        part = torch.where(t1 > t0, (t - t0) / (t1 - t0), 0.0)
+        between = torch.where(x0.isnan(), x1, torch.where(x1.isnan(), x0, x0 + part * (x1 - x0)))
+        filled.append(torch.where(x.isnan(), between, x))
+    return filled
+
+
+def _last_known(times: Sequence[Tensor], values: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """For each the time and the value that were known last, nan before there are any."""
+    known, found = (times[0], torch.full_like(times[0], torch.nan)), []
+    for t, x in zip(times, values, strict=True):
+        known = torch.where(x.isnan(), known[0], t), torch.where(x.isnan(), known[1], x)
+        found.append(known)
+    return found
 
 
 def _batch(*shapes: torch.Size) -> tuple[int, ...]:
@@ -159,9 +227,13 @@ class _OfSolutions(NamedTuple):
         return torch.stack([_OfSolution(one, self.name).at(row) for one, row in zip(self.curves, times, strict=True)])
 
 
-def _duration(problem: Stated, given: Any) -> Tensor:
-    """`()`, or `(B,)` for a batch."""
-    low, high = problem.duration
+def duration_of(problem: Stated, guess: Mapping[str, Any] | Solution | Solutions | None) -> Tensor:
+    """`()`, or `(B,)` for a batch: what a guess says, or the middle of the bounds.
+
+    Raises:
+        TypeError, ValueError: if it is no guess, or outside the bounds.
+    """
+    (low, high), given = problem.duration, _given(guess).get("duration")
     if not problem.is_free:
         return torch.tensor(low, dtype=DTYPE)
     if given is None:
@@ -177,14 +249,12 @@ def _duration(problem: Stated, given: Any) -> Tensor:
     return found.clamp(low, high)
 
 
-def _shared(problem: Stated, duration: Tensor, given: Any) -> Tensor:
+def _shared(problem: Stated, durations: Sequence[Tensor], given: Any) -> Tensor:
     """`(..., ns)`."""
     names = problem.parameters
     p = typical(problem.parameter_bounds) if given is None else vector("guess['parameters']", given, names)
-    if not problem.is_free:
-        return p
-    batch = _batch(duration.shape, p.shape[:-1])
-    return torch.cat([duration.expand(batch)[..., None], p.expand(*batch, -1)], -1)
+    batch = _batch(*(one.shape for one in durations), p.shape[:-1])
+    return torch.cat([*(one.expand(batch)[..., None] for one in durations), p.expand(*batch, -1)], -1)
 
 
 def _line(problem: Stated, s: Tensor, initial: Tensor, final: Tensor) -> Tensor:

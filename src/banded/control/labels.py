@@ -21,12 +21,14 @@ class Clock:
     Attributes:
         grid: `(T,)`: the nodes in normalised time s, from 0 to 1.
         start: time at the first node.
-        duration: T, or None where it is not known yet.
+        duration: T, or None where it or the start is not known yet.
+        phase: which one's they are, in words; empty where there is one only.
     """
 
     grid: Tensor
     start: float
     duration: float | None
+    phase: str = ""
 
     def node(self, s: float) -> int:
         """The last one that is not later."""
@@ -38,6 +40,10 @@ class Clock:
             return f"at {100 * s:.3g} % of the duration"
         return f"t = {self.start + s * self.duration:.4g}"
 
+    def told(self, what: str) -> str:
+        """With the phase, if there are many."""
+        return f"{self.phase}, {what}" if self.phase else what
+
     def place(self, s: float, word: str = "at") -> str:
         """In words: at node 37 (t = 0.74); where that is none, after it."""
         node = self.node(s)
@@ -46,10 +52,11 @@ class Clock:
 
 
 class Place(NamedTuple):
-    """Whose unknown it is, and when in normalised time; None where it is of all times."""
+    """Whose unknown it is, when in normalised time, and in which phase; None where it is of all times, or phases."""
 
     name: str
     s: float | None = None
+    phase: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -58,20 +65,23 @@ class Names(Layout):
 
     Attributes:
         told: `(n,)`.
-        clock: the times.
+        clocks: the times of each phase.
     """
 
     told: tuple[Place, ...] = field(default=(), repr=False)
-    clock: Clock | None = field(default=None, repr=False)
+    clocks: tuple[Clock, ...] = field(default=(), repr=False)
 
     def label(self, number: int, value: float | None = None) -> str:
         """What an unknown is called, and what it is."""
-        name, s = self.told[number]
+        name, s, phase = self.told[number]
         name += "" if value is None else f" = {rounded(value)}"
-        return name if s is None or self.clock is None else f"{name} {self.clock.place(s)}"
+        if phase is None:
+            return name
+        clock = self.clocks[phase]
+        return clock.told(name if s is None else f"{name} {clock.place(s)}")
 
     def of(self, name: str) -> list[int]:
-        """The unknowns of a name, in the order of time."""
+        """The unknowns of a name in a single phase, in the order of time."""
         found = [number for number, place in enumerate(self.told) if place.name == name]
         return sorted(found, key=lambda number: self.told[number].s or 0.0)
 

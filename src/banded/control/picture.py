@@ -11,7 +11,7 @@ from torch import Tensor
 
 from banded.canvas import new_figure
 from banded.control.activity import Active, findings
-from banded.control.scenes import strobe
+from banded.control.scenes import moments_of, strobe
 
 if TYPE_CHECKING:
     from banded.canvas import Axes, Figure
@@ -32,7 +32,7 @@ SCENE, PANEL, LANE, WIDTH = 3.2, 1.9, 0.26, 3.7  # inches
 
 
 class Panel(NamedTuple):
-    """One or many curves.
+    """One or many curves of a phase.
 
     Attributes:
         name: what they are.
@@ -40,6 +40,7 @@ class Panel(NamedTuple):
         t: `(P,)`.
         values: `(P, k)`.
         nodes: times and values `(T,)`, `(T, k)` at the nodes.
+        span: when bounds hold.
         bounds: lower and upper.
         constraints: of its bounds, those that are active.
     """
@@ -49,27 +50,43 @@ class Panel(NamedTuple):
     t: Tensor
     values: Tensor
     nodes: tuple[Tensor, Tensor]
+    span: tuple[float, float]
     bounds: tuple[float, float] = (-np.inf, np.inf)
     constraints: Sequence[Active] = ()
 
 
-def draw(solution: Solution, costates: bool) -> Figure:
-    """The scene on top, then a panel for each state and control, the error, and what is active when."""
-    found = findings(solution)
-    constraints = found.active if found else ()
-    lanes = [one for one in constraints if one.spans][:LANES]
-    panels = list(_panels(solution, constraints, costates))
-    scene = None if solution.problem is None else solution.problem.scene
-    figure, tops, axes, bottom = _laid_out(len(panels) + 1, scene is not None, len(lanes))
-    for one, panel in zip(axes, panels, strict=False):
-        _draw_panel(one, panel)
-    _draw_error(axes[len(panels)], solution)
-    if tops is not None and scene is not None:
-        strobe(tops, scene, solution)
+def draw(phases: Sequence[Solution], costates: bool, title: str) -> Figure:
+    """The scene on top, then a panel for each state and control, the error, and what is active when.
+
+    Args:
+        phases: one after the other, or a single one.
+        costates: whether to draw these, too.
+        title: one line.
+    """
+    known = [findings(one) for one in phases]
+    constraints = [one.active if one else () for one in known]
+    panels: dict[tuple[str, str], list[Panel]] = {}
+    for number, (one, own) in enumerate(zip(phases, constraints, strict=True)):
+        for panel in _panels(one, own, costates, (number == 0, number == len(phases) - 1)):
+            panels.setdefault((panel.name, panel.color), []).append(panel)
+    lanes: dict[str, list[Active]] = {}
+    for each in (one for own in constraints for one in own if one.spans):
+        lanes.setdefault(each.name, []).append(each)
+    moments, rows = moments_of(phases), list(lanes.items())[:LANES]
+    figure, tops, axes, bottom = _laid_out(len(panels) + 1, bool(moments), len(rows))
+    for place, group in zip(axes, panels.values(), strict=False):
+        _draw_panel(place, group)
+    _draw_error(axes[len(panels)], phases)
+    if tops is not None:
+        strobe(tops, moments)
     if bottom is not None:
-        _draw_lanes(bottom, lanes, solution.t)
-    _label_times([*axes, *([] if bottom is None else [bottom])], solution.t)
-    figure.suptitle(_title(solution), fontsize=11, color="black" if solution.success else ACTIVE)
+        _draw_lanes(bottom, rows)
+    timed = [*axes, *([] if bottom is None else [bottom])]
+    for place in timed:
+        for one in phases[1:]:
+            place.axvline(float(one.t[0]), color=QUIET, lw=0.8, ls=":", zorder=0.5)
+    _label_times(timed, torch.cat([one.t for one in phases]))
+    figure.suptitle(_title(phases, title), fontsize=11, color="black" if phases[0].success else ACTIVE)
     return figure
 
 
@@ -92,12 +109,14 @@ def draw_many(solutions: Solutions) -> Figure:
     return figure
 
 
-def _title(solution: Solution) -> str:
-    title = "" if solution.problem is None or not solution.problem.title else f"{solution.problem.title}\n"
-    status = solution.status.name.lower().replace("_", " ")
-    shared = zip(solution.parameter_names, solution.parameters.tolist(), strict=True)
-    told = "".join(f", {name} {value:.5g}" for name, value in shared)
-    return f"{title}{status}: cost {solution.cost:.6g}, duration {solution.duration:.5g}{told}"
+def _title(phases: Sequence[Solution], title: str) -> str:
+    status = phases[0].status.name.lower().replace("_", " ")
+    shared: dict[str, float] = {}
+    for one in phases:
+        shared |= zip(one.parameter_names, one.parameters.tolist(), strict=True)
+    told = "".join(f", {name} {value:.5g}" for name, value in shared.items())
+    cost, duration = sum(one.cost for one in phases), sum(one.duration for one in phases)
+    return f"{title}{title and chr(10)}{status}: cost {cost:.6g}, duration {duration:.5g}{told}"
 
 
 def _laid_out(count: int, scene: bool, lanes: int) -> tuple[Figure, Axes | None, list[Axes], Axes | None]:
@@ -113,17 +132,22 @@ def _laid_out(count: int, scene: bool, lanes: int) -> tuple[Figure, Axes | None,
     return figure, top, panels, figure.add_subplot(grid[-1, :]) if lanes else None
 
 
-def _panels(solution: Solution, constraints: Sequence[Active], costates: bool) -> Iterator[Panel]:
+def _panels(
+    solution: Solution, constraints: Sequence[Active], costates: bool, outer: tuple[bool, bool]
+) -> Iterator[Panel]:
+    """Those of a phase, which may be the first one and the last one."""
     samples = solution.curves.sampled(max(2, min(50, POINTS // len(solution.error))))
     stated = None if solution.problem is None else solution.problem.stated
     inf, left = torch.tensor(torch.inf), MOST
+    first, last = float(solution.t[0]), float(solution.t[-1])
+    span = first - (last - first) * outer[0], last + (last - first) * outer[1]
     groups = [
         ("states", solution.states, STATE, samples.x, solution.x, stated and stated.state_bounds),
         ("controls", solution.controls, CONTROL, samples.u, solution.u, stated and stated.control_bounds),
     ]
     for kind, names, color, curve, nodes, bounds in groups:
         if len(names) > left:
-            yield Panel(f"{len(names)} {kind}", color, samples.t, curve, (solution.t, nodes))
+            yield Panel(f"{len(names)} {kind}", color, samples.t, curve, (solution.t, nodes), span)
             left -= 1
             continue
         left -= len(names)
@@ -131,11 +155,11 @@ def _panels(solution: Solution, constraints: Sequence[Active], costates: bool) -
         for i, name in enumerate(names):
             own = [one for one in constraints if one.of == name]
             at = solution.t, nodes[:, i : i + 1]
-            yield Panel(name, color, samples.t, curve[:, i : i + 1], at, (float(low[i]), float(high[i])), own)
+            yield Panel(name, color, samples.t, curve[:, i : i + 1], at, span, (float(low[i]), float(high[i])), own)
     if costates:
         for i, name in enumerate(solution.states[:MOST]):
             values = solution.costates[:, i : i + 1]
-            yield Panel(f"costate of {name}", COSTATE, solution.t, values, (solution.t, values))
+            yield Panel(f"costate of {name}", COSTATE, solution.t, values, (solution.t, values), span)
 
 
 def _dress(axes: Axes, title: str) -> None:
@@ -146,58 +170,65 @@ def _dress(axes: Axes, title: str) -> None:
     axes.tick_params(labelsize=8)
 
 
-def _draw_panel(axes: Axes, panel: Panel) -> None:
-    _dress(axes, panel.name)
-    single = panel.values.shape[1] == 1
-    axes.plot(panel.t, panel.values, color=panel.color, lw=1.6 if single else 0.9, alpha=1 if single else 0.5)
-    if single and len(panel.nodes[0]) <= DOTTED:
-        axes.plot(*panel.nodes, ".", color=panel.color, ms=5)
-    if single:
-        _draw_bounds(axes, panel)
+def _draw_panel(axes: Axes, panels: Sequence[Panel]) -> None:
+    """The same of each phase."""
+    _dress(axes, panels[0].name)
+    nodes = sum(len(one.nodes[0]) for one in panels)
+    for one in panels:
+        single = one.values.shape[1] == 1
+        axes.plot(one.t, one.values, color=one.color, lw=1.6 if single else 0.9, alpha=1 if single else 0.5)
+        if single and nodes <= DOTTED:
+            axes.plot(*one.nodes, ".", color=one.color, ms=5)
+    if all(one.values.shape[1] == 1 for one in panels):
+        _draw_bounds(axes, panels)
 
 
-def _draw_bounds(axes: Axes, panel: Panel) -> None:
+def _draw_bounds(axes: Axes, panels: Sequence[Panel]) -> None:
     """Those that are near, with what is beyond them, and when they are active."""
-    values = panel.values[panel.values.isfinite()]
+    values = torch.cat([one.values[one.values.isfinite()] for one in panels])
     if not len(values):
         return
     low, high = float(values.min()), float(values.max())
     span = max(high - low, FLAT * max(abs(low), abs(high))) or 1.0
     ends = [low - 0.08 * span, high + 0.08 * span]
-    for side, (bound, outward) in enumerate(zip(panel.bounds, (-1, 1), strict=True)):
-        if (bound - (low, high)[side]) * outward <= NEAR * span:
-            beyond = bound + outward * 0.12 * span
-            ends[side] = min(ends[0], beyond) if side == 0 else max(ends[1], beyond)
-            axes.axhspan(bound, bound + outward * 10 * span, color=BEYOND, lw=0, zorder=0)
-            axes.axhline(bound, color=QUIET, ls="--", lw=1)
+    for one in panels:
+        for side, (bound, outward) in enumerate(zip(one.bounds, (-1, 1), strict=True)):
+            if (bound - (low, high)[side]) * outward <= NEAR * span:
+                beyond = bound + outward * 0.12 * span
+                ends[side] = min(ends[0], beyond) if side == 0 else max(ends[1], beyond)
+                axes.fill_between(one.span, bound, bound + outward * 10 * span, color=BEYOND, lw=0, zorder=0)
+                axes.plot(one.span, [bound, bound], color=QUIET, ls="--", lw=1)
     axes.set_ylim(*ends)
     axes.ticklabel_format(axis="y", useOffset=False)
-    for one in panel.constraints:
-        for run in one.spans:
-            bound = panel.bounds[one.is_upper]
-            axes.plot([run.first, run.last], [bound, bound], color=ACTIVE, lw=3.5, **ROUND, ms=3.5, zorder=3)
+    for one in panels:
+        for constraint in one.constraints:
+            bound = one.bounds[constraint.is_upper]
+            for run in constraint.spans:
+                axes.plot([run.first, run.last], [bound, bound], color=ACTIVE, lw=3.5, **ROUND, ms=3.5, zorder=3)
 
 
-def _draw_error(axes: Axes, solution: Solution) -> None:
+def _draw_error(axes: Axes, phases: Sequence[Solution]) -> None:
     _dress(axes, "error of each interval, relative")
-    error = solution.error.numpy()
-    axes.stairs(error, solution.t.numpy(), fill=True, color="#b9bec8")
-    worst = int(error.argmax())
-    if 0 < error[worst] < np.inf:
-        axes.stairs(error[worst : worst + 1], solution.t[worst : worst + 2].numpy(), fill=True, color=QUIET)
-        least = max(float(error[error > 0].min()), SMALL * float(error[worst]))
-        axes.set(yscale="log", ylim=(least / 3, 3 * float(error[worst])))
+    for one in phases:
+        axes.stairs(one.error.numpy(), one.t.numpy(), fill=True, color="#b9bec8")
+    worst = max(phases, key=lambda one: float(one.error.nan_to_num().max()))
+    error, which = worst.error.numpy(), int(worst.error.argmax())
+    if 0 < error[which] < np.inf:
+        axes.stairs(error[which : which + 1], worst.t[which : which + 2].numpy(), fill=True, color=QUIET)
+        every = torch.cat([one.error for one in phases])
+        least = max(float(every[every > 0].min()), SMALL * float(error[which]))
+        axes.set(yscale="log", ylim=(least / 3, 3 * float(error[which])))
 
 
-def _draw_lanes(axes: Axes, lanes: Sequence[Active], t: Tensor) -> None:
+def _draw_lanes(axes: Axes, lanes: Sequence[tuple[str, Sequence[Active]]]) -> None:
     """A line for each constraint, where it is active."""
     _dress(axes, "active bounds and path constraints")
     axes.grid(visible=False)
-    for row, one in enumerate(lanes):
+    for row, (_, constraints) in enumerate(lanes):
         axes.axhline(row, color="#eeeeee", lw=5, solid_capstyle="butt", zorder=0)
-        for run in one.spans:
+        for run in (span for one in constraints for span in one.spans):
             axes.plot([run.first, run.last], [row, row], color=ACTIVE, lw=5, **ROUND, ms=5)
-    axes.set_yticks(range(len(lanes)), [one.name for one in lanes])
+    axes.set_yticks(range(len(lanes)), [name for name, _ in lanes])
     axes.set_ylim(len(lanes) - 0.4, -0.6)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from banded.checks import check_whole
 from banded.control.guess import check_guess
+from banded.control.programme import Programme
 from banded.control.refinement import refined
 from banded.control.schemes import Scheme, scheme_of
+from banded.control.setup import Setup
 from banded.control.solution import Solution
 from banded.control.solutions import Solutions
 from banded.control.solver import Options, Solver, check_options
@@ -192,7 +194,7 @@ class ControlProblem:
             for name, usual in (("initial_state", stated.initial), ("final_state", stated.final))
         ]
         first = next((one for one in (guess, warm_start, self.guess) if one is not None), None)
-        chosen, s = scheme_of(scheme), _grid(nodes, grid)
+        chosen, s = scheme_of(scheme), grid_of(nodes, grid)
         if accuracy is None:
             return self._on(s, chosen, compile).solve(first, ends[0], ends[1], warm_start, options)
         wanted = number(accuracy)
@@ -212,7 +214,7 @@ class ControlProblem:
         self, nodes: int = 100, scheme: str | Scheme = "trapezoidal", *, grid: Numbers = None, compile: bool = False
     ) -> Solver:
         """This problem on a grid, set up once."""
-        return self._on(_grid(nodes, grid), scheme_of(scheme), compile)
+        return self._on(grid_of(nodes, grid), scheme_of(scheme), compile)
 
     def _on(self, s: Tensor, scheme: Scheme, compile: bool) -> Solver:
         """The solver on a grid from 0 to 1: one of the last few, or a new one."""
@@ -220,7 +222,8 @@ class ControlProblem:
         if key not in self._solvers:
             while len(self._solvers) >= KEPT:
                 self._solvers.pop(next(iter(self._solvers)))
-            self._solvers[key] = Solver(self, s, scheme, compile)
+            programme = Programme([Setup(self.stated, s, scheme)])
+            self._solvers[key] = Solver(programme, [self], compile, self.engines)
         return self._solvers[key]
 
     @cached_property
@@ -233,8 +236,12 @@ class ControlProblem:
         return {}
 
 
-def _grid(nodes: int, grid: Numbers) -> Tensor:
-    """The nodes from 0 to 1."""
+def grid_of(nodes: int, grid: Numbers) -> Tensor:
+    """The nodes from 0 to 1.
+
+    Raises:
+        TypeError, ValueError: if there are none.
+    """
     if grid is None:
         count = check_whole("nodes", nodes)
         if count < 2:

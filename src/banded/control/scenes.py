@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from banded.control.solution import Solution
 
 Scene = Callable[["Axes", float, Tensor, Tensor], None]
+Instant = tuple[float, Tensor, Tensor]
 INSTANTS = 9  # of a picture
 FAINTEST = 0.13
 LOOKED = 60  # instants that the limits of an animation are taken from
@@ -27,13 +28,25 @@ HOLD = 0.6  # seconds at the end
 INCHES, SHORTEST, TALLEST = 6.4, 2.4, 6.4
 
 
-def strobe(axes: Axes, scene: Scene, solution: Solution) -> None:
-    """Some instants over each other, the earlier ones fainter."""
+def moments_of(phases: Sequence[Solution]) -> list[tuple[Scene, Instant]]:
+    """Some instants from the first phase to the last, of those that have a scene."""
+    starts = torch.stack([one.t[0] for one in phases])
+    found = []
+    for t in torch.linspace(float(starts[0]), float(phases[-1].t[-1]), INSTANTS, dtype=starts.dtype):
+        phase = phases[int(torch.searchsorted(starts, t, right=True)) - 1]
+        scene = None if phase.problem is None else phase.problem.scene
+        if scene is not None:
+            found.append((scene, _instants(phase.resample(grid=t[None]))[0]))
+    return found
+
+
+def strobe(axes: Axes, moments: Sequence[tuple[Scene, Instant]]) -> None:
+    """Instants over each other, the earlier ones fainter."""
     _bare(axes)
-    for number, one in enumerate(_instants(solution.resample(INSTANTS))):
+    for number, (scene, one) in enumerate(moments):
         known = set(axes.get_children())
         scene(axes, *one)
-        share = number / (INSTANTS - 1)
+        share = number / (len(moments) - 1) if len(moments) > 1 else 1.0
         for artist in set(axes.get_children()) - known:
             alpha = artist.get_alpha()
             if alpha is None or isinstance(alpha, int | float):
@@ -90,7 +103,7 @@ def _times(solution: Solution, fps: float, speed: float) -> Tensor:
     return times.clamp(max=last)
 
 
-def _instants(samples: Samples) -> list[tuple[float, Tensor, Tensor]]:
+def _instants(samples: Samples) -> list[Instant]:
     return list(zip(samples.t.tolist(), samples.x, samples.u, strict=True))
 
 
@@ -105,7 +118,7 @@ def _measured(scene: Scene, solution: Solution) -> tuple[tuple[float, float], di
     return (INCHES, min(max(INCHES * height / width, SHORTEST), TALLEST) + 0.4), limits
 
 
-def _draw_frame(axes: Axes, scene: Scene, one: tuple[float, Tensor, Tensor], limits: dict[str, Any]) -> None:
+def _draw_frame(axes: Axes, scene: Scene, one: Instant, limits: dict[str, Any]) -> None:
     axes.clear()
     _bare(axes)
     axes.set(**limits)

@@ -325,7 +325,7 @@ class RungeKutta(Scheme):
             (functions.step, functions.inside_step) if linear else (functions.held_step, functions.inside_held_step)
         )
         name, data = "step" if linear else "held step", torch.stack([start.s, h], 1)
-        stages = [Stage(name, function, places, data, ny, weights, _told(chain, functions), inside)]
+        stages = [Stage(name, function, places, data, ny, weights, _told(chain, functions), inside=inside)]
         rules = [_dynamics(chain, [Term(0, _numbers(count), 0, -torch.ones_like(h))])]
         rules += [] if linear else _last_control(chain)
         if functions.path_size:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from banded.control.equations import Equations, Linear, Term
-from banded.control.labels import Clock, Names, Place, places_of
-from banded.control.schemes import Chain, Points, Scheme
-from banded.control.stage import Engines, Stage
-from banded.control.transcription import Transcription
-from banded.hessian.layout import layout
+from banded.control.ends import same, tie
+from banded.control.equations import Equations
+from banded.control.labels import Place, places_of
+from banded.control.schemes import Chain, Discretisation, Points, Scheme
+from banded.control.stage import Stage
 
 if TYPE_CHECKING:
     from banded.control.stated import Stated
@@ -28,7 +28,7 @@ class Trajectory:
         x: states at the nodes, `(..., T, nx)`.
         u: controls there, `(..., T, nu)`; `(..., T, 0)` where a scheme has them between nodes only.
         middle_x, middle_u: between the nodes, `(..., N, nx)` and `(..., N, nu)`; empty where a scheme has none.
-        shared: `(..., ns)`: duration, if it is free, and parameters.
+        shared: `(..., ns)`: what functions ask for: free durations before, its own, if it is free, and parameters.
     """
 
     x: Tensor
@@ -39,24 +39,26 @@ class Trajectory:
 
 
 class Setup:
-    """A problem on a grid.
+    """A problem on a grid, in unknowns of its own: node after node, and then those that couple to everything.
 
     Args:
         problem: as it is.
         grid: `(T,)`: the nodes in s, from 0 to 1.
         scheme: how it is discretised.
+        copied: whether somebody else needs to know the first state at the end.
     """
 
-    def __init__(self, problem: Stated, grid: Tensor, scheme: Scheme) -> None:
+    def __init__(self, problem: Stated, grid: Tensor, scheme: Scheme, *, copied: bool = False) -> None:
         self.problem, self.grid, self.scheme = problem, grid, scheme
         functions = problem.functions
         self.nodes, self.states, self.controls = len(grid), functions.states, functions.controls
         self.chain = self._numbered()
         shared = len(self.chain.shared)
-        self.copies = self.states if problem.links_ends else 0
+        self.copies = self.states if problem.links_ends or copied else 0
         self.core = int(self.chain.nodes.x[-1, -1]) + 1 + (self.controls if scheme.at_nodes else 0)
         self.border = shared + self.copies
         self.n = self.core + self.border
+        self.copy = torch.arange(self.n - self.copies, self.n)
 
     def _numbered(self) -> Chain:
         """The unknowns node after node, those between nodes in their place, what is shared last."""
@@ -84,7 +86,7 @@ class Setup:
         for places, numbers in parts:
             vector[..., places] = numbers
         if self.copies:
-            vector[..., -self.copies :] = trajectory.x[..., 0, :]
+            vector[..., self.copy] = trajectory.x[..., 0, :]
         return vector
 
     def unpack(self, vector: Tensor) -> Trajectory:
@@ -117,49 +119,43 @@ class Setup:
             found.append(bound)
         return found[0], found[1]
 
-    def transcription(self, vector: Tensor, compile: bool, engines: Engines) -> Transcription:
-        """How it is evaluated, for problems like that at `vector` `(n,)` or `(A, n)`."""
+    @cached_property
+    def discretised(self) -> Discretisation:
+        """Stages and equations, in these unknowns."""
         stages, equations = self.scheme.discretise(self.chain, self.problem.functions)
         self._add_ends(stages, equations)
-        made = layout(vector, None, vector.ndim - 1)
-        clock = Clock(self.grid, self.problem.functions.start, self.problem.functions.duration)
-        names = Names(**vars(made), told=self._told(), clock=clock)
-        return Transcription(stages, equations, names, vector, self.border, clock, compile, engines)
+        return Discretisation(stages, equations)
 
     def _add_ends(self, stages: list[Stage], equations: list[Equations]) -> None:
-        problem, functions, chain = self.problem, self.problem.functions, self.chain
-        last, shared, none = chain.nodes.x[-1], chain.shared, torch.zeros(1, 0, dtype=torch.float64)
-        one = torch.ones(1, dtype=torch.float64)
+        functions, chain = self.problem.functions, self.chain
+        first, last = chain.nodes.x[:1], chain.nodes.x[-1:]
         if functions.final is not None:
-            places = torch.cat([last, shared])[None]
-            stages.append(Stage("final cost", functions.final_cost, places, none, 1, one[:, None], ("final_cost",)))
+            places, one = torch.cat([last[0], chain.shared])[None], torch.ones(1, 1, dtype=torch.float64)
+            none, told = torch.zeros(1, 0, dtype=torch.float64), ("final_cost",)
+            stages.append(Stage("final cost", functions.final_cost, places, none, 1, one, told, at_ends=True))
         if not self.copies:
             return
-        copy = torch.arange(self.n - self.copies, self.n)
-        linear = (Linear(copy[None], 1.0), Linear(chain.nodes.x[:1], -1.0))
-        equations.append(Equations("linked ends", self.states, linear, (), chain.states, chain.nodes.s[:1]))
-        if problem.periodic:
-            which = torch.tensor(problem.periodic)
-            linear = (Linear(last[which][None], 1.0), Linear(copy[which][None], -1.0))
-            names = tuple(chain.states[i] for i in problem.periodic)
-            equations.append(Equations("periodicity", len(which), linear, (), names, chain.nodes.s[-1:]))
+        copy, end = self.copy[None], chain.nodes.s[-1:]
+        equations.append(same("linked ends", chain.states, copy, first, chain.nodes.s[:1]))
+        if self.problem.periodic:
+            which = torch.tensor(self.problem.periodic)
+            names = tuple(chain.states[i] for i in self.problem.periodic)
+            equations.append(same("periodicity", names, last[:, which], copy[:, which], end))
         if functions.boundary is not None:
-            places = torch.cat([copy, last, shared])[None]
-            size = functions.boundary_size
-            weights = torch.zeros(1, size, dtype=torch.float64)
-            told = tuple(f"boundary_constraint, number {i}" for i in range(size))
-            stages.append(Stage("boundary constraint", functions.ends, places, none, size, weights, told))
-            term = Term(len(stages) - 1, torch.zeros(1, dtype=torch.long), 0, one)
-            names = tuple(map(str, range(size)))
-            equations.append(Equations("boundary constraint", size, (), (term,), names, chain.nodes.s[-1:]))
+            function, size = functions.of_ends(functions.boundary, (self.states, self.states)), functions.boundary_size
+            places = torch.cat([copy, last, chain.shared[None]], 1)
+            stage, rule = tie("boundary constraint", function, places, size, len(stages), "boundary_constraint", end)
+            stages.append(stage)
+            equations.append(rule)
 
-    def _told(self) -> tuple[Place, ...]:
+    @cached_property
+    def told(self) -> tuple[Place, ...]:
         """A name for each unknown."""
-        chain = self.chain
+        chain, before = self.chain, ("an earlier duration",) * self.problem.functions.before
         told: list[tuple[Tensor, Sequence[str], Tensor | None]] = [
             (chain.nodes.x, chain.states, chain.nodes.s),
             (chain.nodes.u, chain.controls, chain.nodes.s),
-            (chain.shared[None], self.problem.shared_names, None),
+            (chain.shared[None], before + self.problem.shared_names, None),
         ]
         if chain.between is not None:
             told += [(chain.between.x, chain.states, chain.between.s)]

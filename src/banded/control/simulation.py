@@ -16,6 +16,7 @@ from banded.control.curves import value_of
 
 if TYPE_CHECKING:
     from banded.control.functions import Functions
+    from banded.control.phased import PhasedSolution
     from banded.control.solution import Solution
 
 
@@ -57,7 +58,7 @@ class Simulation:
 
     def __str__(self) -> str:
         if not bool(self.x[-1].isfinite().all()):
-            last = float(self.t[int(self.x.isfinite().all(1).sum()) - 1])
+            last = float(self.t[max(int(self.x.isfinite().all(1).sum()) - 1, 0)])
             return f"The integration broke off after t = {last:.4g}: the dynamics run away, or are not finite there."
         which = int(self.end.argmax())
         return (
@@ -67,8 +68,8 @@ class Simulation:
         )
 
 
-def simulate(solution: Solution, rtol: float, method: str) -> Simulation:
-    """Integrate anew from node to node, as controls have kinks there.
+def simulate(solution: Solution, rtol: float, method: str, first: Tensor | None = None) -> Simulation:
+    """Integrate anew from node to node, as controls have kinks there; from another first state `(nx,)`, if given.
 
     Raises:
         ValueError: if nobody knows the dynamics, or for a tolerance or a method that does not exist.
@@ -83,7 +84,7 @@ def simulate(solution: Solution, rtol: float, method: str) -> Simulation:
     motion = _Motion(solution.problem.stated.functions, solution)
     size = solution.x.abs().amax(0).tolist()
     atol = [rtol * (one or 1.0) for one in (*size, abs(solution.cost))]
-    y = np.append(solution.x[0].numpy(), 0.0)
+    y = np.append((solution.x[0] if first is None else first).numpy(), 0.0)
     rows = [y]
     with np.errstate(all="ignore"), torch.no_grad():
         for interval in range(len(solution.t) - 1):
@@ -103,6 +104,55 @@ def _integrated(
     first, last = motion.t[interval : interval + 2]
     found = solve_ivp(motion.rates, (first, last), y, method, t_eval=[last], args=(interval,), rtol=rtol, atol=atol)
     return np.asarray(found.y[:, -1]) if found.success else np.full_like(y, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class PhasedSimulation:
+    """What the dynamics of several phases make of the controls of a solution, one after the other.
+
+    Attributes:
+        phases: each from where the one before ends, as the links have it.
+        names: of the phases.
+    """
+
+    phases: tuple[Simulation, ...]
+    names: tuple[str, ...]
+
+    @property
+    def cost(self) -> float:
+        """What the motion costs."""
+        return sum(one.cost for one in self.phases)
+
+    @property
+    def planned_cost(self) -> float:
+        """What the solution costs."""
+        return sum(one.planned_cost for one in self.phases)
+
+    @property
+    def gap(self) -> float:
+        """The largest of how far from the plan each phase ends, as `Simulation.gap` has it."""
+        return max(one.gap for one in self.phases)
+
+    def __str__(self) -> str:
+        lines = [f"{name}: {one}" for name, one in zip(self.names, self.phases, strict=True)]
+        return "\n".join([*lines, f"In all, it costs {self.cost:.8g} in place of {self.planned_cost:.8g}."])
+
+
+def simulate_phases(solution: PhasedSolution, rtol: float, method: str) -> PhasedSimulation:
+    """Integrate phase after phase.
+
+    Raises:
+        ValueError: as `simulate`.
+    """
+    found: list[Simulation] = []
+    links = () if solution.problem is None else solution.problem.stated.links
+    for number, phase in enumerate(solution.phases):
+        first = phase.x[0]
+        if found and links:
+            before = solution.phases[number - 1]
+            first = links[number - 1].follow(found[-1].x[-1], first, before.t[-1], before.parameters)
+        found.append(simulate(phase, rtol, method, first))
+    return PhasedSimulation(tuple(found), solution.names)
 
 
 class _Motion:

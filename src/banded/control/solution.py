@@ -155,7 +155,7 @@ class Solution:
         Raises:
             ModuleNotFoundError: where the extra `plot` is not installed.
         """
-        return picture.draw(self, costates)
+        return picture.draw([self], costates, "" if self.problem is None else self.problem.title)
 
     def animate(self, path: str | os.PathLike[str], fps: float = 25, *, speed: float = 1) -> None:
         """Write the problem's scene as an animation.

@@ -46,6 +46,8 @@ class Stage:
         outputs: ny.
         weights: `(E, ny)`: of the outputs in the objective.
         told: `(ny,)`: names of the outputs, or none.
+        at_ends: whether it speaks of ends of phases alone, and not of the motion between.
+        phase: the number of the phase whose it is; None where it is of two.
         inside: what it evaluates on its way, for messages: `(k, 1 + ny)`, s and then the outputs there; or None.
     """
 
@@ -56,6 +58,8 @@ class Stage:
     outputs: int
     weights: Tensor
     told: tuple[str, ...] = ()
+    at_ends: bool = False
+    phase: int | None = 0
     inside: Callable[[Tensor, Tensor], Tensor] | None = None
 
     @property
@@ -106,8 +110,8 @@ class Engine(NamedTuple):
             function.feed(data)
 
 
-Engines: TypeAlias = dict[tuple[str, int], Engine]
-"""Compiled engines that serve all grids of a problem, by stage and number of points."""
+Engines: TypeAlias = dict[tuple[str, int | None, int], Engine]
+"""Compiled engines that serve all grids of a problem, by stage, phase and number of points."""
 
 
 class Differentiated:
@@ -135,7 +139,7 @@ class Differentiated:
             self._size, self._engine = len(many), self._made(many, data, memory, False)
             return
         self._size = _size(len(many))
-        key = stage.name, self._size
+        key = stage.name, stage.phase, self._size
         if key not in engines:
             engines[key] = self._made(_filled(many, self._size), _filled(data, self._size), memory, True)
         self._engine = engines[key]

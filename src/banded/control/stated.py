@@ -62,16 +62,16 @@ class Stated:
 
     @property
     def shared_names(self) -> tuple[str, ...]:
-        """Of what all nodes share."""
+        """Of what all nodes share and is its own."""
         return (("duration",) if self.is_free else ()) + self.parameters
 
     @property
     def shared_bounds(self) -> Pair:
         """`(ns,)` each: of what all nodes share."""
-        if not self.is_free:
-            return self.parameter_bounds
-        ends = (torch.tensor([end], dtype=DTYPE) for end in self.duration)
-        low, high = (torch.cat(both) for both in zip(ends, self.parameter_bounds, strict=True))
+        low, high = (
+            torch.cat([torch.tensor([none] * self.functions.before + [end] * self.is_free, dtype=DTYPE), bound])
+            for none, end, bound in zip((-torch.inf, torch.inf), self.duration, self.parameter_bounds, strict=True)
+        )
         return low, high
 
 

@@ -48,10 +48,28 @@ def save(solution: Solution, path: Path) -> None:
     Raises:
         ValueError: if the name of the file does not end in .npz.
     """
+    _write(path, _arrays(solution))
+
+
+def save_phases(phases: Sequence[Solution], names: Sequence[str], path: Path) -> None:
+    """Write solutions of phases: what is of phase 0 as `0.t`, and so on.
+
+    Raises:
+        ValueError: as `save`.
+    """
+    numbered = {f"{k}.{key}": one for k, phase in enumerate(phases) for key, one in _arrays(phase).items()}
+    _write(path, {"phases": np.array(names, dtype=np.str_), **numbered})
+
+
+def _write(path: Path, arrays: Mapping[str, Any]) -> None:
     if path.suffix != ".npz":
         raise ValueError(f"{path}: expected the name of a file that ends in .npz")
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, Any] = {
+    np.savez(path, **arrays)
+
+
+def _arrays(solution: Solution) -> dict[str, Any]:
+    return {
         **{name: np.asarray(getattr(solution, name)) for name in SHAPES if name not in APART},
         **{name: np.array(getattr(solution, name), dtype=np.str_) for name in NAMES},
         "curves_x": solution.curves.x.numpy(),
@@ -65,7 +83,6 @@ def save(solution: Solution, path: Path) -> None:
         "history": np.array([_numbers(one) for one in solution.history]).reshape(-1, len(Record._fields)),
         "version": VERSION,
     }
-    np.savez(path, **arrays)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -76,6 +93,33 @@ def load(path: Path) -> dict[str, Any]:
         FileFormatError: if it holds no solution.
     """
     arrays = _read(path)
+    if "phases" in arrays:
+        raise FileFormatError(f"{path}: expected a solution of one phase, got one of many: see PhasedSolution.load")
+    return _solution(path, arrays)
+
+
+def load_phases(path: Path) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+    """Names of phases, and what makes the solution of each.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        FileFormatError: if it holds no solution of phases.
+    """
+    arrays = _read(path)
+    if "phases" not in arrays:
+        raise FileFormatError(f"{path}: expected a file that PhasedSolution.save wrote; it has no 'phases'")
+    names = tuple(_array(path, arrays, "phases", "U").ravel().tolist())
+    if not names:
+        raise FileFormatError(f"{path}: expected names in 'phases', got none")
+    each: list[dict[str, np.ndarray]] = [{} for _ in names]
+    for key, one in arrays.items():
+        number, dot, name = key.partition(".")
+        if dot and number.isdecimal() and int(number) < len(names):
+            each[int(number)][name] = one
+    return names, [_solution(path, one) for one in each]
+
+
+def _solution(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     if (version := _scalar(path, arrays, "version", int)) != VERSION:
         raise FileFormatError(f"{path}: expected version {VERSION}, got {version}, of another version of banded")
     numbers = _numbers_of(path, arrays)

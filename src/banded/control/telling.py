@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from banded.control.activity import NOTHING, Active, Findings, Span, findings
+from banded.control.activity import NOTHING, Active, Findings, Span, findings, findings_of
 from banded.control.labels import rounded
 from banded.control.schemes import SCHEMES, Euler
 from banded.optimize import Status
 
 if TYPE_CHECKING:
+    from banded.control.phased import PhasedSolution
     from banded.control.solution import Solution
 
 SHOWN = 6  # of a kind
@@ -65,6 +66,47 @@ def explanation(solution: Solution) -> str:
     return "\n".join([*lines, f"Next: {_advice(solution)}"])
 
 
+def summary_of_phases(solution: PhasedSolution) -> str:
+    """A few lines."""
+    title = "" if solution.problem is None else solution.problem.title
+    name = solution.status.name.lower().replace("_", " ")
+    lines = [title] if title else []
+    lines.append(
+        f"{name}: cost {solution.cost:.8g}, duration {solution.duration:.6g}; {solution.iterations} iterations, "
+        f"{solution.seconds:.3g} s"
+    )
+    for called, one in zip(solution.names, solution.phases, strict=True):
+        shared = [f"{key} {rounded(value)}" for key, value in _parameters(one)]
+        span = f"t = {rounded(float(one.t[0]))} to {rounded(float(one.t[-1]))}"
+        told = ", ".join([f"cost {one.cost:.6g}", span, *shared, f"{len(one.t)} nodes", one.scheme])
+        lines.append(f"{called}: {told}; {_quality(one)}")
+    return "\n".join([*lines, *([] if solution.success else [solution.status.value])])
+
+
+def explanation_of_phases(solution: PhasedSolution) -> str:
+    """All there is to say."""
+    lines = [summary_of_phases(solution)]
+    lines += [solution.status.value] if solution.success else []
+    whole, parts = findings_of(solution.result), [findings(one) for one in solution.phases]
+    lines += [] if whole is None else _violations(whole)
+    lines += _listed_by_phase(solution, [one.active for one in parts if one is not None])
+    if whole is not None and solution.status is Status.INFEASIBLE:
+        lines += _given_ends(whole)
+    worst = max(solution.phases, key=lambda one: one.accuracy)
+    return "\n".join([*lines, f"Next: {_advice(worst)}"])
+
+
+def _listed_by_phase(solution: PhasedSolution, constraints: Sequence[Sequence[Active]]) -> Iterator[str]:
+    """What is active in each phase, or nothing where that is not known; what phases share, once."""
+    known: set[str] = set()
+    for name, one, own in zip(solution.names, solution.phases, constraints, strict=False):
+        shared = set(one.parameter_names) if solution.problem is None else set(solution.problem.shared)
+        found = [each for each in own if each.of not in shared or each.name not in known]
+        known |= {each.name for each in found}
+        yield f"Active in {name}:" if found else f"Nothing is active in {name}."
+        yield from _listed(found)
+
+
 def _quality(solution: Solution) -> str:
     """How far equations and bounds are from being met; the error where that is nothing."""
     known = findings(solution) if solution.result is None else solution.result
@@ -93,7 +135,10 @@ def _accuracy(solution: Solution) -> Iterator[str]:
         f"interval, {_worst(solution)}, by {float(error.median()):.1e} in the median one, by {float(error.sum()):.1e} "
         "in all."
     )
-    yield "That is local: solution.simulate() tells how far from the plan it carries the motion, often much farther."
+    yield (
+        "That is local: solution.simulate() tells how far from the plan it carries the motion, which may be much "
+        "farther."
+    )
 
 
 def _violations(found: Findings) -> Iterator[str]:
@@ -108,6 +153,10 @@ def _infeasible(found: Findings) -> Iterator[str]:
     if found.active:
         yield "What stands against it:"
         yield from _listed(found.active)
+    yield from _given_ends(found)
+
+
+def _given_ends(found: Findings) -> Iterator[str]:
     if found.ends:
         yield f"Ends that are given, the hardest first: {', '.join(found.ends[:SHOWN])}."
 

@@ -22,26 +22,29 @@ class Rules:
 
     Args:
         equations: in any order.
-        clock: the times.
+        clocks: the times of each phase.
     """
 
-    def __init__(self, equations: Sequence[Equations], clock: Clock) -> None:
-        self.clock = clock
+    def __init__(self, equations: Sequence[Equations], clocks: tuple[Clock, ...]) -> None:
+        self.clocks = clocks
         self.blocks = tuple(sorted(equations, key=lambda one: one.inequality))
         self.m = sum(one.total for one in self.blocks)
         self.equalities = sum(one.total for one in self.blocks if not one.inequality)
 
-    def timed(self, clock: Clock) -> Rules:
+    def timed(self, clocks: tuple[Clock, ...]) -> Rules:
         """The same with other times."""
-        return Rules(self.blocks, clock)
+        return Rules(self.blocks, clocks)
 
     def label(self, row: int) -> str:
         """The name of a row."""
         for block in self.blocks:
             if row < block.total:
                 unit, which = divmod(row, block.size)
-                where = self.clock.place(float(block.times[unit]), "from" if block.name == "dynamics" else "at")
-                return f"{block.called(which)} {where}"
+                if block.phase is None:
+                    return block.called(which)
+                clock = self.clocks[block.phase]
+                where = clock.place(float(block.times[unit]), "from" if block.name == "dynamics" else "at")
+                return clock.told(f"{block.called(which)} {where}")
             row -= block.total
         raise IndexError(row)
 
@@ -52,6 +55,12 @@ class Rules:
                 return rows[: block.total].reshape(-1, block.size)
             rows = rows[block.total :]
         return rows.new_zeros(0, size)
+
+    def of_phase(self, phase: int) -> Tensor:
+        """The numbers of its rows."""
+        of = torch.tensor([-1 if one.phase is None else one.phase for one in self.blocks])
+        counts = torch.tensor([one.total for one in self.blocks])
+        return (of.repeat_interleave(counts) == phase).nonzero()[:, 0]
 
     def split(self, rows: Tensor) -> dict[str, Tensor]:
         """Rows `(..., m)` as equalities and inequalities."""
@@ -68,7 +77,7 @@ class Transcription(ConstrainedPlan):
         layout: of the unknowns, those of the border last.
         point: `(n,)` or `(A, n)`: where engines are tried.
         border: unknowns at the end that couple to everything.
-        clock: the times, for messages.
+        clocks: the times of each phase, for messages.
         compile: whether the stages' derivatives are to be compiled.
         engines: compiled ones that there are; new ones are added.
     """
@@ -80,12 +89,12 @@ class Transcription(ConstrainedPlan):
         layout: Layout,
         point: Tensor,
         border: int,
-        clock: Clock,
+        clocks: tuple[Clock, ...],
         compile: bool,
         engines: Engines,
     ) -> None:
-        self.layout, self.constraints = layout, Rules(equations, clock)
-        self._clock, many = clock, point.reshape(-1, self.n)
+        self.layout, self.constraints = layout, Rules(equations, clocks)
+        self._clocks, many = clocks, point.reshape(-1, self.n)
         self._stages = tuple(Differentiated(stage, many, compile, engines) for stage in stages)
         blocks = self.constraints.blocks
         self._assembly = Assembly(stages, blocks, [slots(one, stages) for one in blocks], self.n, border, point)
@@ -105,12 +114,21 @@ class Transcription(ConstrainedPlan):
             bad = (~stage.values(x.reshape(-1, self.n)).isfinite()).nonzero()
             if len(bad):
                 problem, point, output = bad[0].tolist()
-                name, s = stage.stage.blamed(x.reshape(-1, self.n)[problem], point, output)
+                which = f", in problem {problem}" if x.ndim > 1 else ""
+                missed = self._missed(stage.stage, x.reshape(-1, self.n)[problem], point, output)
                 raise NonFiniteError(
-                    f"{name}: expected finite numbers at the guess, got some that are not {self._clock.place(s)}"
-                    f"{f', in problem {problem}' if x.ndim > 1 else ''}; give a guess where the functions are defined, "
+                    f"{missed}{which}; give a guess where the functions are defined, "
                     "or bounds that keep out of where they are not"
                 )
+
+    def _missed(self, stage: Stage, x: Tensor, point: int, output: int) -> str:
+        """What is not finite at unknowns `(n,)`, and where."""
+        name, s = stage.blamed(x, point, output)
+        what = f"{name}: expected finite numbers at the guess, got some"
+        if stage.phase is None:
+            return f"{what} that are not"
+        clock = self._clocks[stage.phase]
+        return f"{clock.told(what)} that are not {clock.place(s)}"
 
     @outside_graphs
     def evaluate(
@@ -135,6 +153,29 @@ class Transcription(ConstrainedPlan):
         weights = self._assembly.weights(multipliers, factor[:, 0])
         parts = [(mu * stage.traced(x)).sum((1, 2)) for mu, stage in zip(weights, self._stages, strict=True)]
         return sum(parts, (multipliers * self._assembly.linear(x)).sum(1))
+
+    @outside_graphs
+    def costs(self, x: Tensor) -> list[float]:
+        """What each phase adds to f at x `(n,)`."""
+        outputs = [stage.values(x[None]) for stage in self._stages]
+        found = [0.0] * len(self._clocks)
+        for stage, part in zip(self._stages, self._assembly.parts(outputs), strict=True):
+            if stage.stage.phase is not None:
+                found[stage.stage.phase] += float(part)
+        return found
+
+    @outside_graphs
+    def pull(self, x: Tensor, multipliers: Tensor) -> Tensor:
+        """The gradient `(n,)` of what stands at ends alone in Λ, at x `(n,)` and λ `(m,)`."""
+        weights = self._assembly.weights(multipliers[None], multipliers.new_ones(1))
+        with torch.enable_grad():
+            point = x.detach()[None].requires_grad_()
+            total = (self._assembly.of_ends(multipliers) * self._assembly.linear(point)).sum()
+            for mu, stage in zip(weights, self._stages, strict=True):
+                if stage.stage.at_ends:
+                    total = total + (mu * stage.traced(point)).sum()
+            (found,) = torch.autograd.grad(total, point)
+        return found[0]
 
     def select(self, rows: Tensor | None) -> None:
         """All problems share their functions."""

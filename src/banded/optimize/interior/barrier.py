@@ -59,14 +59,6 @@ class Proximal:
         """`(A, N)`."""
         return self._padded(mu.sqrt() * self.weight, v)
 
-    def take(self, rows: Tensor) -> Proximal:
-        """That of some problems."""
-        return Proximal(self.weight[rows], self.anchor[rows])
-
-    def put(self, rows: Tensor, other: Proximal) -> Proximal:
-        """Some of them replaced."""
-        return Proximal(self.weight.index_copy(0, rows, other.weight), self.anchor.index_copy(0, rows, other.anchor))
-
     def _away(self, v: Tensor) -> Tensor:
         return v[:, : self.anchor.shape[1]] - self.anchor
 

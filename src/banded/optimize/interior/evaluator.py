@@ -19,11 +19,11 @@ class Evaluator(Protocol):
 
     factor: Tensor | None
 
-    def look(self, v: Tensor, multipliers: Tensor) -> Point:
+    def look(self, form: Form, v: Tensor, multipliers: Tensor) -> Point:
         """Everything at v `(A, N)` and λ `(A, m)`, without multipliers of bounds."""
         ...
 
-    def values(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def values(self, form: Form, v: Tensor) -> tuple[Tensor, Tensor]:
         """The objective `(A,)` and the equations `(A, m)` at v."""
         ...
 
@@ -31,10 +31,6 @@ class Evaluator(Protocol):
         """Those of some problems."""
         ...
 
-    def with_form(self, form: Form) -> Self:
-        """Those of another form."""
-        ...
-
-    def elastic(self, form: Form) -> Self:
-        """Those of restoration, in whose form the objective does not count."""
+    def elastic(self) -> Self:
+        """Those of restoration, where the objective does not count."""
         ...

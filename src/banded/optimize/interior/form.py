@@ -104,16 +104,6 @@ class Form:
             upper=torch.where(self.has_upper, self.upper + high, 0),
         )
 
-    def take(self, rows: Tensor) -> Form:
-        """Some of the problems."""
-        names = ("lower", "upper", "has_lower", "has_upper", "free")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
-
-    def put(self, rows: Tensor, other: Form) -> Form:
-        """Some of the problems replaced."""
-        names = ("lower", "upper", "has_lower", "has_upper", "free")
-        return replace(self, **{name: getattr(self, name).index_copy(0, rows, getattr(other, name)) for name in names})
-
     @property
     def size(self) -> int:
         """N, the number of unknowns v."""

@@ -85,11 +85,11 @@ class _Conditions:
         lower, upper = (one.double() for one in self._bounds)
         form = Form.of(lower, upper, plan.m, plan.constraints.equalities)
         ones = x.new_ones(len(x))
-        blank = Functions(plan, form, ones, x.new_ones(len(x), plan.m), None, None)
+        blank = Functions(plan, ones, x.new_ones(len(x), plan.m), None, None)
         v = torch.nn.functional.pad(x, (0, form.size - form.n))
-        H = blank.look(v, self._multipliers).H
-        functions = Functions(plan, form, ones, blank.scale, None, fixed_mask(H, form.free))
-        here = functions.look(v, self._multipliers)
+        H = blank.look(form, v, self._multipliers).H
+        functions = Functions(plan, ones, blank.scale, None, fixed_mask(H, form.free))
+        here = functions.look(form, v, self._multipliers)
         v = torch.cat([x, here.rows[:, plan.constraints.equalities :]], 1)
         above, below = form.distances(v)
         slack = -self._multipliers[:, plan.constraints.equalities :]

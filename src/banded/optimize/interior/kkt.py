@@ -25,6 +25,7 @@ from banded.errors import NonFiniteError, NotPositiveDefiniteError
 from banded.factor import Factor
 from banded.matrix import Symmetric
 from banded.matrix.rows import Congruence, Rows
+from banded.optimize.interior.batched import taken
 from banded.optimize.interior.form import Form
 
 EPSILON = 1e-10  # of C beside |J|² / |W|, where C is zero
@@ -222,7 +223,7 @@ class GeneralSystem:
         if len(rows) == len(self.good):
             return self
         other = copy.copy(self)
-        other.form, other.J = self.form.take(rows), self.J.with_values(self.J.values[rows])
+        other.form, other.J = taken(self.form, rows), self.J.with_values(self.J.values[rows])
         other.H, other._K = (one.with_tensors(tuple(part[rows] for part in one.tensors)) for one in (self.H, self._K))
         other.S, other.compliance, other.C = self.S[rows], self.compliance[rows], self.C[rows]
         other._factor, other.good = None, self.good[rows]

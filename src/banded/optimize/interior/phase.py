@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from banded.matrix.rows import Congruence
 from banded.optimize.interior.arithmetic import Place, arithmetic
 from banded.optimize.interior.barrier import Proximal
+from banded.optimize.interior.batched import cloned, overwrite, taken
 from banded.optimize.interior.evaluator import Evaluator
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.kkt import EPSILON, System, condensed
@@ -23,8 +24,11 @@ LARGE = 1e3  # of least-squares multipliers, from which none are better
 POOR = 1e-8  # relative residual from which the system is condensed with another ε
 OTHERS, LIMITS = (1e-2, 1e2), (1e-14, 1e-6)  # times the last ε, and within which limits
 TURNS = 8  # of inverse iteration
-TENSORS = ("_epsilon", "_v", "_rows", "_correction")
 WORTH = 0.3  # to which the residual must fall, for another ε
+STATE = (
+    "form", "here", "proximal", "evaluator", "_epsilon", "_systems", "_step", "_v", "_rows", "_there", "_looked",
+    "_correction",
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -55,43 +59,34 @@ class Phase:
         self._there = here  # with derivatives
         self._looked = [False] * len(here.v)  # whether the last trial is that
         self._correction = here.rows
-        self._taken: Phase | None = None  # as it was when it was taken from another
+        self._own: set[str] = set()  # what shares no tensor with anything else, and may be overwritten
 
     def take(self, rows: Tensor) -> Phase:
-        """Some of the problems."""
-        other = copy.copy(self)
-        other.form, other.evaluator = self.form.take(rows), self.evaluator.take(rows)
-        other.here, other._there = self.here.take(rows), self._there.take(rows)
-        other.proximal = None if self.proximal is None else self.proximal.take(rows)
-        for name in TENSORS:
-            setattr(other, name, getattr(self, name)[rows])
-        other._step = Move(*(one[rows] for one in self._step))
-        numbers = rows.tolist()
-        other._systems = [self._systems[row] for row in numbers]
-        other._looked = [self._looked[row] for row in numbers]
-        other._taken = copy.copy(other)
+        """Some of the problems, on their own."""
+        other = Phase(self.form, self.evaluator, self.congruence, self.here)
+        for name in STATE:
+            found = part_of(getattr(self, name), rows)
+            setattr(other, name, replace(found) if isinstance(found, Point) else found)
         return other
 
-    def put(self, rows: Tensor, other: Phase) -> None:
-        """Some of the problems replaced, their form included: what of it has changed since they were taken."""
-        known = other._taken
-        if known is None or other.form is not known.form:
-            self.form = self.form.put(rows, other.form)
-            self.evaluator = self.evaluator.with_form(self.form)
-        if known is None or other.here is not known.here:
-            self.here = self.here.put(rows, other.here)
-        if known is None or other._there is not known._there:
-            self._there = self._there.put(rows, other._there)
-        if self.proximal is not None and other.proximal is not None and known is None:
-            self.proximal = self.proximal.put(rows, other.proximal)
-        for name in TENSORS:
-            if known is None or getattr(other, name) is not getattr(known, name):
-                setattr(self, name, getattr(self, name).index_copy(0, rows, getattr(other, name)))
-        if known is None or other._step is not known._step:
-            moves = zip(self._step, other._step, strict=True)
-            self._step = Move(*(one.index_copy(0, rows, new) for one, new in moves))
-        for place, row in enumerate(rows.tolist()):
-            self._systems[row], self._looked[row] = other._systems[place], other._looked[place]
+    def shared(self) -> Phase:
+        """Itself, some of whose tensors may be shared from now on."""
+        self._own.clear()
+        return self
+
+    def put(self, rows: Tensor, other: Phase, names: Iterable[str] = STATE) -> None:
+        """Some of the problems replaced, but for their functions."""
+        for name in names:
+            mine, new = getattr(self, name), getattr(other, name)
+            if isinstance(mine, list):
+                for row, one in zip(rows.tolist(), new, strict=True):
+                    mine[row] = one
+            elif name != "evaluator" and new is not None:
+                if name not in self._own:
+                    mine = cloned(mine)
+                    setattr(self, name, mine)
+                    self._own.add(name)
+                overwrite(mine, rows, new)
 
     def measure(self, mu: Sequence[float]) -> Sequence[Measure]:
         """For the barrier parameters μ."""
@@ -111,7 +106,7 @@ class Phase:
 
     def look_again(self, multipliers: Tensor) -> None:
         """The same point with other λ."""
-        here = self.evaluator.look(self.here.v, multipliers)
+        here = self.evaluator.look(self.form, self.here.v, multipliers)
         self.here = replace(here, lower=self.here.lower, upper=self.here.upper)
 
     def direction(
@@ -239,14 +234,14 @@ class Phase:
         """The values at a part of the step."""
         self._looked = [False] * len(self._v)
         self._v = torch.addcmul(self.here.v, self._column(lengths), self._step.v)
-        value, self._rows = self.evaluator.values(self._v)
+        value, self._rows = self.evaluator.values(self.form, self._v)
         return self._trials(value, mu)
 
     def look(self, lengths: Sequence[float], mu: Sequence[float]) -> Sequence[Trial]:
         """The same with derivatives."""
         length = self._column(lengths)
         self._v = torch.addcmul(self.here.v, length, self._step.v)
-        self._there = self.evaluator.look(self._v, self.here.multipliers + length * self._step.multipliers)
+        self._there = self.evaluator.look(self.form, self._v, self.here.multipliers + length * self._step.multipliers)
         self._rows, self._looked = self._there.rows, [True] * len(self._v)
         value = torch.where(self._there.finite, self._there.value, torch.nan)
         return self._trials(value, mu)
@@ -265,13 +260,13 @@ class Phase:
         large = torch.maximum(lower.amax(1), upper.amax(1))[:, None] > LARGE
         has = self.form.has_lower.to(lower), self.form.has_upper.to(upper)
         lower, upper = torch.where(large, has[0], lower), torch.where(large, has[1], upper)
-        there = self.evaluator.look(v, torch.zeros_like(self.here.multipliers))
+        there = self.evaluator.look(self.form, v, torch.zeros_like(self.here.multipliers))
         self.here = replace(there, lower=lower, upper=upper)
         self.reset_multipliers()
 
     def relax(self, form: Form, mu: Sequence[float]) -> None:
         """With other bounds, which are farther apart: z of those that were close are too large then."""
-        self.form, self.evaluator, barrier = form, self.evaluator.with_form(form), self._column(mu)
+        self.form, barrier = form, self._column(mu)
         above, below = form.distances(self.here.v)
         lower = torch.where(form.has_lower, torch.minimum(self.here.lower, barrier / above), 0)
         upper = torch.where(form.has_upper, torch.minimum(self.here.upper, barrier / below), 0)
@@ -279,7 +274,7 @@ class Phase:
 
     def compare(self, v: Tensor, mu: Sequence[float]) -> Sequence[Trial]:
         """The values at v."""
-        value, self._rows = self.evaluator.values(v)
+        value, self._rows = self.evaluator.values(self.form, v)
         self._v = v
         return self._trials(value, mu)
 
@@ -323,3 +318,12 @@ class Phase:
     def _column(self, numbers: Sequence[float]) -> Tensor:
         """`(A, 1)`."""
         return self.here.v.new_tensor(numbers)[:, None]
+
+
+def part_of(value: Any, rows: Tensor) -> Any:
+    """Of a part of the state, that of some problems."""
+    if isinstance(value, list):
+        return [value[row] for row in rows.tolist()]
+    if isinstance(value, Point):
+        return value.part(rows)
+    return value.take(rows) if hasattr(value, "look") else taken(value, rows)

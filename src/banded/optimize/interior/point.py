@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from banded.matrix import Symmetric
 from banded.matrix.rows import Rows
+from banded.optimize.interior.batched import taken
 
 
 class Move(NamedTuple):
@@ -78,31 +78,18 @@ class Point:
         found = among & (columns == 0)
         return found & (self.H.row_sums() == 0) if bool(found.any()) else found
 
-    def take(self, rows: Tensor) -> Point:
-        """Some of them."""
-        return self._each(lambda one: one[rows])
+    def part(self, rows: Tensor) -> Point:
+        """Some of them, until anything here changes; of what they are, only that is taken which is asked for."""
+        part = object.__new__(Point)
+        part.__dict__["_source"] = self, rows
+        return part
 
-    def put(self, rows: Tensor, other: Point) -> Point:
-        """All of them, some replaced."""
-        mine, others = self._tensors(), iter(other._tensors())
-        made = iter([one.index_copy(0, rows, next(others)) for one in mine])
-        return self._each(lambda _: next(made))
+    if not TYPE_CHECKING:
 
-    def _tensors(self) -> list[Tensor]:
-        found: list[Tensor] = []
-        for field in fields(self):
-            one = getattr(self, field.name)
-            found += [one.values] if isinstance(one, Rows) else one.tensors if isinstance(one, Symmetric) else [one]
-        return found
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Point:
-        made: dict[str, Any] = {}
-        for field in fields(self):
-            one = getattr(self, field.name)
-            if isinstance(one, Rows):
-                made[field.name] = one.with_values(change(one.values))
-            elif isinstance(one, Symmetric):
-                made[field.name] = one.with_tensors(tuple(change(part) for part in one.tensors))
-            else:
-                made[field.name] = change(one)
-        return Point(**made)
+        def __getattr__(self, name: str) -> Any:
+            """Of a part, what it has not taken yet."""
+            if name not in self.__dataclass_fields__:
+                raise AttributeError(name)
+            whole, rows = self.__dict__["_source"]
+            found = self.__dict__[name] = taken(getattr(whole, name), rows)
+            return found

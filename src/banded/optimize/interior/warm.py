@@ -47,7 +47,7 @@ class Forces(NamedTuple):
         pushed = torch.where(form.has_lower, torch.cat([self.lower.to(v) * factor[:, None], force], 1), 0)
         upper = torch.cat([self.upper.to(v) * factor[:, None], torch.zeros_like(force)], 1)
         pulled = torch.where(form.has_upper, upper, 0)
-        here = functions.look(v, scaled)
+        here = functions.look(form, v, scaled)
         mu = self._mu(form, here, pushed, pulled)[:, None]
         narrow = form.has_lower & form.has_upper
         room = torch.where(narrow, KAPPA * (form.upper - form.lower), torch.inf)
@@ -55,7 +55,7 @@ class Forces(NamedTuple):
         v = torch.where(form.has_lower, torch.maximum(v, form.lower + least[0]), v)
         v = torch.where(form.has_upper, torch.minimum(v, form.upper - least[1]), v)
         above, below = form.distances(v)
-        here = functions.look(v, scaled)
+        here = functions.look(form, v, scaled)
         lower, upper = torch.where(form.has_lower, mu / above, 0), torch.where(form.has_upper, mu / below, 0)
         return replace(here, lower=lower, upper=upper), mu[:, 0]
 

@@ -18,6 +18,7 @@ from banded.optimize.interior.arithmetic import arithmetic
 from banded.optimize.interior.barrier import Proximal
 from banded.optimize.interior.evaluator import Evaluator
 from banded.optimize.interior.form import Form
+from banded.optimize.interior.part import Part
 from banded.optimize.interior.phase import Phase
 from banded.optimize.interior.point import Point
 from banded.optimize.interior.questions import Step, Which
@@ -37,7 +38,6 @@ class Functions:
 
     Attributes:
         plan: of the derivatives.
-        form: of the phase.
         factor: `(A,)`: of the objective, None in restoration, where it does not count.
         scale: `(A, m)`: of the rows.
         numbers: `(A,)`, of the problems; None for all.
@@ -45,47 +45,40 @@ class Functions:
     """
 
     plan: ConstrainedPlan
-    form: Form
     factor: Tensor | None
     scale: Tensor
     numbers: Tensor | None
     mask: tuple[Tensor, ...] | None
 
-    def look(self, v: Tensor, multipliers: Tensor) -> Point:
+    def look(self, form: Form, v: Tensor, multipliers: Tensor) -> Point:
         """Everything at v `(A, N)` and λ `(A, m)`."""
-        n = self.form.n
-        found = derivatives(self.plan, v[:, :n], self.scale * multipliers, self.factor, self.numbers)
-        return self.looked(v, multipliers, found)
+        found = derivatives(self.plan, v[:, : form.n], self.scale * multipliers, self.factor, self.numbers)
+        return self.looked(form, v, multipliers, found)
 
-    def looked(self, v: Tensor, multipliers: Tensor, found: Derivatives) -> Point:
+    def looked(self, form: Form, v: Tensor, multipliers: Tensor, found: Derivatives) -> Point:
         """The same from derivatives at v for scale * λ, which may be overwritten."""
         for one, mask in zip(found.H.tensors, self.mask or (), strict=self.mask is not None):
             one.masked_fill_(mask, 0)
-        return arithmetic(v).looked(self.form, self.factor, self.scale, v, multipliers, found)
+        return arithmetic(v).looked(form, self.factor, self.scale, v, multipliers, found)
 
     def take(self, rows: Tensor) -> Functions:
         """Those of some problems."""
         return replace(
             self,
-            form=self.form.take(rows),
             factor=None if self.factor is None else self.factor[rows],
             scale=self.scale[rows],
             numbers=rows if self.numbers is None else self.numbers[rows],
             mask=None if self.mask is None else tuple(one[rows] for one in self.mask),
         )
 
-    def with_form(self, form: Form) -> Functions:
-        """With another form, of bounds that differ."""
-        return replace(self, form=form)
+    def elastic(self) -> Functions:
+        """Those of restoration, where the objective does not count."""
+        return replace(self, factor=None)
 
-    def elastic(self, form: Form) -> Functions:
-        """Those of restoration, in whose form the objective does not count."""
-        return replace(self, form=form, factor=None)
-
-    def values(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def values(self, form: Form, v: Tensor) -> tuple[Tensor, Tensor]:
         """The objective and the equations."""
-        value, rows = self.plan.values_at(v[:, : self.form.n].to(self.plan.dtype), self.numbers)
-        return arithmetic(v).valued(self.form, self.factor, self.scale, v, value.to(v), rows.to(v))
+        value, rows = self.plan.values_at(v[:, : form.n].to(self.plan.dtype), self.numbers)
+        return arithmetic(v).valued(form, self.factor, self.scale, v, value.to(v), rows.to(v))
 
 
 def derivatives(
@@ -134,12 +127,12 @@ class Interior:
         bounded = (form.has_lower | form.has_upper).any(1)  # where μ is there to compare f with
         self.factor = _scaling(steepest) / torch.where(bounded, faint, 1)
         self.scale = _scaling(_steepest(found.J, form)) if plan.m else x.new_ones(len(x), 0)
-        self._functions = Functions(plan, form, self.factor, self.scale, None, self._mask)
+        self._functions = Functions(plan, self.factor, self.scale, None, self._mask)
         slacks = (self.scale * found.rows)[:, plan.constraints.equalities :]
         congruence = Congruence(found.J.columns, single(found.H))
         if warm is None:
             v = form.push(torch.cat([x, slacks], 1))
-            start = self._start(v, x, found)
+            start = self._start(form, v, x, found)
             start = replace(start, lower=form.has_lower.to(v), upper=form.has_upper.to(v))
         else:
             v = torch.cat([x, slacks], 1)
@@ -148,14 +141,14 @@ class Interior:
         self.regular = Phase(form, self._functions, congruence, start)
         self._elastic: Phase | None = None
 
-    def _start(self, v: Tensor, x: Tensor, found: Derivatives) -> Point:
+    def _start(self, form: Form, v: Tensor, x: Tensor, found: Derivatives) -> Point:
         """Everything at v, without multipliers, from the derivatives at x if that is there, which are overwritten."""
         none = x.new_zeros(len(x), self.scale.shape[1])
         if not torch.equal(v[:, : x.shape[1]], x):
-            return self._functions.look(v, none)
+            return self._functions.look(form, v, none)
         for one in (found.gradient, *found.H.tensors):
             one.mul_(self.factor.reshape(-1, *[1] * (one.ndim - 1)))
-        return self._functions.looked(v, none, found)
+        return self._functions.looked(form, v, none, found)
 
     def answer(self, which: Which, rows: Tensor | None, numbers: Sequence[Sequence[float]]) -> Sequence[Any]:
         """The answers to questions of one kind from all problems."""
@@ -182,11 +175,11 @@ class Interior:
         """A phase, of the problems in some rows: what changes there is kept."""
         whole = self.phase(phase)
         if rows is None:
-            yield whole
+            yield whole.shared()
         else:
-            part = whole.take(rows)
+            part = Part(whole, rows)
             yield part
-            whole.put(rows, part)
+            part.put_back()
 
     def phase(self, phase: int) -> Phase:
         """The regular one (0) or that of restoration (1)."""
@@ -205,7 +198,7 @@ class Interior:
 
     def _measure(self, phase: int, rows: Tensor | None, mu: Sequence[float]) -> Any:
         whole = self.phase(phase)
-        return (whole if rows is None else whole.take(rows)).measure(mu)
+        return (whole if rows is None else Part(whole, rows)).measure(mu)
 
     def _multipliers(self, phase: int, rows: Tensor | None) -> None:
         with self._open(phase, rows) as part:
@@ -241,23 +234,23 @@ class Interior:
 
     def _enter(self, _phase: int, rows: Tensor | None, mu: Sequence[float]) -> None:
         """Restoration from where the regular phase is."""
-        part = _restoration(self.regular if rows is None else self.regular.take(rows), mu)
+        part = _restoration(self.regular.shared() if rows is None else Part(self.regular, rows), mu)
         if rows is None:
             self._elastic = part
             return
         if self._elastic is None:  # the problems that are not in it make up the count
             self._elastic = part.take(torch.zeros(len(self.factor), dtype=torch.long, device=self.device))
         self._elastic.put(rows, part)
-        self._elastic.evaluator = self.regular.evaluator.elastic(self._elastic.form)
+        self._elastic.evaluator = self.regular.evaluator.elastic()
 
     def _split(self, phase: int, rows: Tensor | None, mu: Sequence[float]) -> None:
         with self._open(phase, rows) as part:
             here, size = part.here, self.regular.form.size
             p, q = here.v[:, size:].chunk(2, 1)
-            part.here = _split(part.evaluator, here, here.v[:, :size], here.rows + p - q, mu)
+            part.here = _split(part.evaluator, part.form, here, here.v[:, :size], here.rows + p - q, mu)
 
     def _compare(self, _phase: int, rows: Tensor | None, mu: Sequence[float]) -> Any:
-        whole = self.regular if rows is None else self.regular.take(rows)
+        whole = self.regular.shared() if rows is None else Part(self.regular, rows)
         return whole.compare(self._found(rows), mu)
 
     def _leave(self, _phase: int, rows: Tensor | None, mu: Sequence[float], tau: Sequence[float]) -> None:
@@ -266,9 +259,9 @@ class Interior:
 
     def _concede(self, _phase: int, rows: Tensor | None) -> None:
         size = self.regular.form.size
-        found = self.phase(1).here if rows is None else self.phase(1).here.take(rows)
+        found = self.phase(1).here if rows is None else self.phase(1).here.part(rows)
         with self._open(0, rows) as part:
-            here = part.evaluator.look(found.v[:, :size], found.multipliers)
+            here = part.evaluator.look(part.form, found.v[:, :size], found.multipliers)
             part.here = replace(here, lower=found.lower[:, :size], upper=found.upper[:, :size])
 
     def _relax(self, _phase: int, rows: Tensor | None, mu: Sequence[float], amount: Sequence[float]) -> None:
@@ -278,7 +271,7 @@ class Interior:
     def _rescale(self, _phase: int, rows: Tensor | None) -> list[float]:
         """By how much factors of f grow; 0 where neither they nor those of rows are much larger than at the start."""
         index = torch.arange(len(self.factor), device=self.device) if rows is None else rows
-        part = self.regular.take(index)
+        part = Part(self.regular, index)
         here, form, factor, scale = part.here, part.form, self.factor[index], self.scale[index]
         slope = here.slope[:, : form.n].abs().amax(1) / factor
         growth = _growth(_scaling(slope) / factor)
@@ -288,7 +281,7 @@ class Interior:
             self._scale_by(index, growth, rises, part)
         return torch.where(wanted, growth, 0).tolist()
 
-    def _scale_by(self, index: Tensor, growth: Tensor, rises: Tensor, part: Phase) -> None:
+    def _scale_by(self, index: Tensor, growth: Tensor, rises: Tensor, part: Part) -> None:
         """The same points with factors of f and rows that many times as large."""
         here, slacks = part.here, self.regular.form.size - self.regular.form.n
         self.factor = self.factor.index_copy(0, index, growth * self.factor[index])
@@ -297,10 +290,12 @@ class Interior:
         assert isinstance(functions, Functions)
         self.regular.evaluator = replace(functions, factor=self.factor, scale=self.scale)
         units = torch.cat([torch.ones_like(here.v[:, : part.form.n]), rises[:, part.form.m - slacks :]], 1)
-        there = self.regular.evaluator.take(index).look(units * here.v, growth[:, None] / rises * here.multipliers)
+        there = self.regular.evaluator.take(index).look(
+            part.form, units * here.v, growth[:, None] / rises * here.multipliers
+        )
         lower, upper = (growth[:, None] / units * one for one in (here.lower, here.upper))
         part.here = replace(there, lower=lower, upper=upper)
-        self.regular.put(index, part)
+        part.put_back()
 
     def _found(self, rows: Tensor | None) -> Tensor:
         """V where restoration is."""
@@ -311,13 +306,13 @@ class Interior:
 def _restoration(regular: Phase, mu: Sequence[float]) -> Phase:
     """That from where a regular phase is, with the best p and q there (§3.3, eq. 33)."""
     form = regular.form.elastic(COST)
-    functions, here = regular.evaluator.elastic(form), regular.here
-    start = _split(functions, here, here.v, here.rows, mu)
+    functions, here = regular.evaluator.elastic(), regular.here
+    start = _split(functions, form, here, here.v, here.rows, mu)
     proximal = Proximal(1 / here.v.abs().clamp(min=1).square(), here.v)
     return Phase(form, functions, regular.congruence, start, proximal)
 
 
-def _split(functions: Evaluator, here: Point, v: Tensor, rows: Tensor, numbers: Sequence[float]) -> Point:
+def _split(functions: Evaluator, form: Form, here: Point, v: Tensor, rows: Tensor, numbers: Sequence[float]) -> Point:
     """At v `(A, K)` of the regular phase, what its rows leave in the p and q that are best for μ (eq. 33)."""
     mu = v.new_tensor(numbers)[:, None]
     half = (mu - COST * rows) / (2 * COST)
@@ -326,7 +321,7 @@ def _split(functions: Evaluator, here: Point, v: Tensor, rows: Tensor, numbers: 
     size = v.shape[1]
     lower = torch.cat([here.lower[:, :size].clamp(max=COST), mu / p, mu / q], 1)
     upper = torch.cat([here.upper[:, :size].clamp(max=COST), torch.zeros_like(p), torch.zeros_like(q)], 1)
-    return replace(functions.look(torch.cat([v, p, q], 1), torch.zeros_like(rows)), lower=lower, upper=upper)
+    return replace(functions.look(form, torch.cat([v, p, q], 1), torch.zeros_like(rows)), lower=lower, upper=upper)
 
 
 def single(H: Symmetric) -> Symmetric:
