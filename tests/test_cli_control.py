@@ -44,6 +44,7 @@ def tired(x, u):
     return rates(x, u)
 
 weary = banded.ControlProblem(tired, 2, 1, **ends)
+both = banded.ControlProblem(rates, 2, 1, running_cost=effort, initial_state=[[0, 0], [0.1, 0]], final_state=[1, 0])
 """
 
 
@@ -160,3 +161,8 @@ def test_without_matplotlib_the_solution_comes_and_the_reason_why_no_picture(
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["solve", "block_move", "--quiet"]) == 0
     assert "no picture: pictures need matplotlib; install it with" in capsys.readouterr().out
+
+
+def test_batches_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "mine.py:both", "--quiet", "--nodes", "5"]) == 2
+    assert "banded: both: expected one problem, got a batch of 2; solve those from Python" in capsys.readouterr().err

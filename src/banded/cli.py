@@ -107,6 +107,8 @@ def _control(options: argparse.Namespace, name: str, problem: ControlProblem) ->
         _check_animation(options.animate, name, problem)
     nodes = NODES if options.nodes is None else options.nodes
     solution = problem.solve(nodes, options.scheme or SCHEME, progress=not options.quiet)
+    if not isinstance(solution, Solution):
+        raise ValueError(f"{name}: expected one problem, got a batch of {len(solution)}; solve those from Python")
     print(solution)
     if options.output is not None:
         solution.save(options.output)

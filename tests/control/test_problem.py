@@ -14,7 +14,7 @@ import torch
 from moves import SCHEMES, block, hasty, pendulum, pushed
 from torch import Tensor
 
-from banded import ControlProblem, NonFiniteError, RungeKutta, Scheme, Status
+from banded import ControlProblem, NonFiniteError, RungeKutta, Status
 from banded.control.schemes import SCHEMES as ALL
 
 INF, NAN = math.inf, math.nan
@@ -204,25 +204,6 @@ def test_guesses_of_durations(duration: Any, error: type[Exception], text: str) 
         hasty().solve(5, guess={"duration": duration})
 
 
-@pytest.mark.parametrize("factor", [1 - 1e-7, 1 - 2e-16, 1, 1 + 2e-16, 1 + 1e-7])
-def test_a_guess_of_the_duration_may_be_off_by_rounding(factor: float) -> None:
-    for end in (0.5, 9.0):
-        found = hasty().solve(5, guess={"duration": factor * end})
-        assert found.success
-    with pytest.raises(ValueError, match=r"guess\['duration'\]: expected a number from 0\.5 to 9\.0, got 9\.0001"):
-        hasty().solve(5, guess={"duration": 9.0001})
-
-
-def test_an_end_may_be_off_its_bounds_by_rounding() -> None:
-    problem = block(state_bounds=([0, -9], [0.3, 9]), initial_state=[0.1 + 0.2, 0], final_state=[0, 0])
-    assert problem.solve(7).success
-
-
-def test_names_of_periodic_states_may_be_repeated() -> None:
-    free: dict[str, Any] = {"initial_state": None, "final_state": None, "state_bounds": (-1, 1)}
-    assert block(**free, periodic=("speed", "speed")).stated.periodic == (1,)
-
-
 def test_a_guess_with_too_few_parameters() -> None:
     with pytest.raises(ValueError, match=r"guess\['parameters'\]: expected 2 numbers, for p0, p1"):
         hasty(parameters=2).solve(5, guess={"parameters": [1]})
@@ -251,19 +232,6 @@ def test_a_guess_with_too_few_parameters() -> None:
 def test_functions_that_are_not_finite_at_the_guess(given: dict[str, Any], text: str, scheme: str) -> None:
     with pytest.raises(NonFiniteError, match=text):
         block(**given).solve(5, scheme)
-
-
-@pytest.mark.parametrize("scheme", ["rk4", RungeKutta(controls="constant")])
-@pytest.mark.parametrize("name", ["dynamics", "running_cost"])
-def test_where_inside_a_step_it_is_not_finite_is_told(scheme: str | Scheme, name: str) -> None:
-    """No node is later than 0.5 and earlier than 0.75, but a step looks there."""
-    gap: dict[str, Any] = {
-        "dynamics": lambda x, u, t: torch.stack([x[1], u[0] + torch.where((t - 0.62).abs() < 0.1, torch.nan, 0)]),
-        "running_cost": lambda x, u, t: u[0] ** 2 + torch.where((t - 0.62).abs() < 0.1, torch.nan, 0),
-    }
-    told = "dynamics of speed" if name == "dynamics" else "running_cost"
-    with pytest.raises(NonFiniteError, match=rf"{told}: .* that are not after node 2 \(t = 0\.625\); give a guess"):
-        block(**{name: gap[name]}).solve(5, scheme)
 
 
 def test_the_problem_of_a_batch_that_is_not_finite_is_named() -> None:

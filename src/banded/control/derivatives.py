@@ -64,7 +64,7 @@ class Lost(NamedTuple):
 def check_derivatives(function: NodeFunction, outputs: Sequence[str], variables: Sequence[Variables]) -> None:
     """Autograd must know how a function depends on its arguments.
 
-    It is looked at near the variables' points: three evaluations and a gradient, if all is well.
+    It is looked at near the variables' points: five evaluations and a gradient, if all is well.
 
     Args:
         function: of one node.
@@ -73,6 +73,7 @@ def check_derivatives(function: NodeFunction, outputs: Sequence[str], variables:
 
     Raises:
         TypeError: if it does not; says which output depends on what.
+        ValueError: if the function is random.
     """
     away = torch.Generator().manual_seed(1)
     z, size = (torch.cat(one) for one in zip(*(one.near(away) for one in variables), strict=True))
@@ -82,6 +83,11 @@ def check_derivatives(function: NodeFunction, outputs: Sequence[str], variables:
         *leading, t, p = torch.split(z, lengths)
         return function(*leading, t=t[0], p=p).reshape(-1)
 
+    if _varies(f, z):
+        raise ValueError(
+            f"{function.name}: expected a function that returns the same for the same arguments, got one that does "
+            "not; draw what is random before, and call module.eval() where there is dropout"
+        )
     try:
         found = lost(f, z, size)
     except RuntimeError as error:
@@ -125,6 +131,16 @@ def lost(f: Function, z: Tensor, size: Tensor) -> Lost | None:
         if not float(((gradient * step).sum() - (weights * change[usual]).sum()).abs()) > DOUBTED:
             return None
         return next(_entries(f, z, values, STEP * size), None)
+
+
+def _varies(f: Function, z: Tensor) -> bool:
+    """Whether f is another one each time."""
+    with torch.no_grad():
+        try:
+            first, second = f(z.clone()), f(z.clone())
+        except Exception:  # as in `lost`
+            return False
+    return bool(((first - second).abs() > SEEN * (1 + first.abs())).any())
 
 
 def _change(f: Function, z: Tensor, step: Tensor) -> Tensor:

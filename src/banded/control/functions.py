@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,7 +46,8 @@ class NodeFunction:
             return cls(name, function, (), size)
         variadic = any(one.kind is one.VAR_POSITIONAL for one in parameters)
         named = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-        asks = [one.name for one in parameters[len(leading) :] if one.name in BY_NAME]
+        told = function.keywords if isinstance(function, partial) else {}  # which are the user's to choose
+        asks = [one.name for one in parameters[len(leading) :] if one.name in BY_NAME and one.name not in told]
         needed = [
             one.name
             for one in parameters[len(leading) :]
@@ -53,7 +55,8 @@ class NodeFunction:
             and one.name not in BY_NAME
             and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
         ]
-        if (len(named) < len(leading) and not variadic) or needed:
+        is_time = "t" in [one.name for one in named[: len(leading)]]  # which states or controls would be taken for
+        if (len(named) < len(leading) and not variadic) or needed or is_time:
             wanted = ", ".join(leading)
             raise TypeError(
                 f"{name}: expected a function of ({wanted}), which may also name t and p, got one of "
@@ -77,9 +80,27 @@ class NodeFunction:
             )
         return values
 
+    def _entry(self, one: Any, like: Tensor) -> Tensor:
+        self._check_real(one)
+        return torch.as_tensor(one, dtype=like.dtype, device=like.device)
+
+    def _check_real(self, one: Any) -> None:
+        """Truth values are refused: a path constraint of such would say nothing, for both 1 >= 0 and 0 >= 0."""
+        if isinstance(one, bool | complex) or (
+            isinstance(one, Tensor) and (one.is_complex() or one.dtype is torch.bool)
+        ):
+            kind = one.dtype if isinstance(one, Tensor) else type(one).__name__
+            is_path = self.name == "path_constraint"
+            hint = (
+                "x[0] >= 1 is written as x[0] - 1" if is_path else "take .real of complex ones, and .double() of others"
+            )
+            raise TypeError(f"{self.name}: expected real numbers, got {kind}; {hint}")
+
     def _checked(self, found: Any, like: Tensor) -> Tensor:
         if isinstance(found, tuple | list):
-            found = torch.stack([torch.as_tensor(one, dtype=like.dtype, device=like.device) for one in found])
+            found = torch.stack([self._entry(one, like) for one in found])
+        else:
+            self._check_real(found)
         if not isinstance(found, Tensor):
             if isinstance(found, int | float) and self.size == 0:
                 return torch.full_like(like.sum(), found)

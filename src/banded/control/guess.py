@@ -46,6 +46,7 @@ def start(
     """
     problem = setup.problem
     given = _given(guess)
+    _check_sizes(problem, given)
     duration = duration_of(problem, guess)
     asked = [*before[: problem.functions.before], *[duration] * problem.is_free]
     shared = _shared(problem, asked, given.get("parameters"))
@@ -75,6 +76,7 @@ def check_guess(problem: Stated, guess: Any) -> None:
         TypeError, ValueError: if it does not.
     """
     given = _given(guess)
+    _check_sizes(problem, given)
     _shared(problem, [duration_of(problem, guess)] * problem.is_free, given.get("parameters"))
     for name, names in (("x", problem.states), ("u", problem.controls)):
         one = given.get(name)
@@ -184,6 +186,21 @@ def _given(guess: Mapping[str, Any] | Solution | Solutions | None) -> Mapping[st
         curves = [one.curves for one in guess]
         return {"x": _OfSolutions(curves, "x"), "u": _OfSolutions(curves, "u"), **rest}
     return {"x": _OfSolution(guess.curves, "x"), "u": _OfSolution(guess.curves, "u"), **rest}
+
+
+def _check_sizes(problem: Stated, given: Mapping[str, Any]) -> None:
+    """A solution must have as many states and controls as the problem, lest one stands for all."""
+    for name, names in (("x", problem.states), ("u", problem.controls)):
+        one = given.get(name)
+        if isinstance(one, _OfSolution | _OfSolutions):
+            curves = one.curves[0] if isinstance(one, _OfSolutions) else one.curves
+            count = getattr(curves, name).shape[-1]
+            if count != len(names):
+                kind = "states" if name == "x" else "controls"
+                raise ValueError(
+                    f"guess: expected a solution with {len(names)} {kind}, {', '.join(names) or 'none'}, got one with "
+                    f"{count}; guess={{'x': ..., 'u': ...}} takes parts of another"
+                )
 
 
 class _OfSolution(NamedTuple):

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite, nan
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import torch
@@ -242,9 +241,10 @@ def check_accuracy(given: Any) -> float:
     Raises:
         ValueError: if it is none.
     """
-    if not isinstance(given, Real) or not float(given) > 0:
+    wanted = number(given)
+    if wanted is None or not wanted > 0:
         raise ValueError(f"accuracy: expected a positive number such as 1e-6, or None, got {given!r}")
-    return float(given)
+    return wanted
 
 
 def grid_of(nodes: int, grid: Numbers) -> Tensor:
@@ -262,6 +262,8 @@ def grid_of(nodes: int, grid: Numbers) -> Tensor:
         s = torch.as_tensor(grid, dtype=DTYPE).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"grid: expected rising numbers, got {grid!r}") from error
-    if s.ndim != 1 or len(s) < 2 or not bool((s.isfinite()).all()) or not bool((s.diff() > 0).all()):
+    rises = s.ndim == 1 and len(s) > 1 and bool((s.diff() > 0).all())
+    s = (s - s[0]) / (s[-1] - s[0]) if rises else s
+    if not rises or not bool((s.diff() > 0).all()):  # of numbers that are too large or too near, too
         raise ValueError(f"grid: expected at least two numbers, each larger than the one before, got {grid!r}")
-    return (s - s[0]) / (s[-1] - s[0])
+    return s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,8 @@ def animate(solution: Solution, path: Path, fps: float, speed: float) -> None:
         )
     if path.suffix not in (".gif", ".html"):
         raise ValueError(f"{path}: expected the name of a file that ends in .gif or .html")
+    if not all(isinstance(one, Real) and one > 0 for one in (fps, speed)):
+        raise ValueError(f"fps, speed: expected positive numbers, got {fps!r} and {speed!r}")
     times = _times(solution, fps if path.suffix == ".html" else _of_gif(fps), speed)
     writer = new_movie(path.suffix, fps if path.suffix == ".html" else _of_gif(fps))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,13 +87,11 @@ def animate(solution: Solution, path: Path, fps: float, speed: float) -> None:
 
 def _of_gif(fps: float) -> float:
     """The nearest rate that a GIF can have: its frames last whole hundredths of a second, of which 2 are the least."""
-    return 100 / max(2, round(100 / fps)) if fps > 0 else fps
+    return 100 / max(2, round(100 / fps))
 
 
 def _times(solution: Solution, fps: float, speed: float) -> Tensor:
     """Those of the frames: real time where `speed` is 1, and a rest at the end."""
-    if not (fps > 0 and speed > 0):
-        raise ValueError(f"fps, speed: expected positive numbers, got {fps} and {speed}")
     first, last = float(solution.t[0]), float(solution.t[-1])
     count = math.ceil((last - first) / speed * fps) + 1
     if count > FRAMES:

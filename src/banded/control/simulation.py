@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,8 +79,8 @@ def simulate(solution: Solution, rtol: float, method: str, first: Tensor | None 
             "simulate: expected a solution that knows its problem, got one that was loaded without; "
             "Solution.load(path, problem=...) tells it"
         )
-    if not 1e-13 <= rtol < 1:
-        raise ValueError(f"rtol: expected a relative tolerance from 1e-13 to 1, got {rtol}")
+    if not isinstance(rtol, Real) or not 1e-13 <= rtol < 1:
+        raise ValueError(f"rtol: expected a relative tolerance from 1e-13 to 1, got {rtol!r}")
     motion = _Motion(solution.problem.stated.functions, solution)
     size = solution.x.abs().amax(0).tolist()
     atol = [rtol * (one or 1.0) for one in (*size, abs(solution.cost))]

@@ -98,13 +98,19 @@ class Solution:
         """States `(..., nx)` and controls `(..., nu)` at times `(...)`, by the scheme's own polynomials.
 
         Raises:
-            ValueError: for times outside those of the nodes.
+            TypeError, ValueError: for what is no time, or outside those of the nodes.
         """
-        times = torch.as_tensor(t, dtype=self.t.dtype)
+        times = self._times("t", t)
         slack = 1e-9 * float(self.t[-1] - self.t[0])
         if not bool(((times >= self.t[0] - slack) & (times <= self.t[-1] + slack)).all()):
             raise ValueError(f"t: expected times from {float(self.t[0]):.6g} to {float(self.t[-1]):.6g}, got others")
         return self.curves(times)
+
+    def _times(self, name: str, given: Any) -> Tensor:
+        try:
+            return torch.as_tensor(given, dtype=self.t.dtype).detach().cpu()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"{name}: expected times, got {given!r}") from error
 
     def resample(self, nodes: int = 100, *, grid: Any = None) -> Samples:
         """Times `(P,)`, states `(P, nx)` and controls `(P, nu)`, by the scheme's own polynomials.
@@ -114,14 +120,14 @@ class Solution:
             grid: the times `(P,)`, in place of `nodes`.
 
         Raises:
-            ValueError: for times outside those of the nodes, or fewer than 2 nodes.
+            TypeError, ValueError: for what is no time, or outside those of the nodes, or fewer than 2 nodes.
         """
         if grid is None:
             count = check_whole("nodes", nodes)
             if count < 2:
                 raise ValueError(f"nodes: expected at least 2, got {count}")
             grid = torch.linspace(float(self.t[0]), float(self.t[-1]), count, dtype=self.t.dtype)
-        times = torch.as_tensor(grid, dtype=self.t.dtype)
+        times = self._times("grid", grid)
         return Samples(times, *self(times))
 
     def simulate(self, rtol: float = 1e-10, *, method: str = "DOP853") -> Simulation:
@@ -192,9 +198,12 @@ class Solution:
             problem: what was solved, which files do not hold: `simulate`, `animate` and bounds in pictures need it.
 
         Raises:
+            TypeError: if `problem` is none.
             FileNotFoundError: if there is no such file.
             FileFormatError: if it holds no solution, or one with other states and controls than the problem's.
         """
+        if problem is not None and not hasattr(problem, "stated"):
+            raise TypeError(f"problem: expected a ControlProblem, got {type(problem).__name__}")
         found = cls(**storing.load(Path(path)), problem=problem)
         if problem is not None and (found.states, found.controls) != (problem.stated.states, problem.stated.controls):
             raise FileFormatError(

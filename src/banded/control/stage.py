@@ -209,7 +209,12 @@ class Differentiated:
         def scalar(vector: Tensor, data: Tensor) -> Tensor:
             return (vector[na:] * function(vector[:na], data)).sum()
 
-        weighted = of_vector(scalar, layout(many, None, 1), (data,), residuals=False)
+        def attached(vector: Tensor, data: Tensor) -> Tensor:
+            return scalar(vector, data) + 0 * vector.dot(vector)
+
+        # outputs that are constant, if only in one branch, need a graph: it costs time where points are many
+        needed = self.stage.count == 1 or not _has_graph(function, many[0, :na], data[0])
+        weighted = of_vector(attached if needed else scalar, layout(many, None, 1), (data,), residuals=False)
         plain = of_vector(function, layout(many[:, :na], None, 1), (data,), residuals=False)
         assert isinstance(weighted, WithData) and isinstance(plain, WithData)
         choice = self._checked(weighted, choose(weighted, many, self._probes, memory, compile), many)
@@ -227,6 +232,12 @@ class Differentiated:
                 reason = f"the {choice.name} one differs from it, by a fault of PyTorch's"
                 return Choice("loop", reason, loop(slow), value_of(slow), False)
         return choice
+
+
+def _has_graph(function: Callable[[Tensor, Tensor], Tensor], point: Tensor, data: Tensor) -> bool:
+    """Whether outputs depend on the arguments at a point."""
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        return function(point.clone().requires_grad_().clone(), data.clone()).requires_grad
 
 
 def _size(points: int) -> int:

@@ -273,9 +273,7 @@ def _measured(one: Stated) -> Functions:
     ):
         if function is None:
             continue
-        size = function(*(each.point for each in leading), t=start[0], p=p.point).numel()
-        if not size:
-            raise ValueError(f"{function.name}: expected at least one number, got an empty tensor")
+        size = _tried(function, [each.point for each in leading], start[0], p.point)
         numbers = [f"number {i}" for i in range(size)] if size > 1 else []
         outputs = one.states if function is functions.dynamics else numbers
         check_derivatives(function, outputs, [*leading, t, p])
@@ -283,6 +281,26 @@ def _measured(one: Stated) -> Functions:
     return replace(
         functions, path_size=sizes.get("path_constraint", 0), boundary_size=sizes.get("boundary_constraint", 0)
     )
+
+
+def _tried(function: NodeFunction, leading: Sequence[Tensor], t: Tensor, p: Tensor) -> int:
+    """How many numbers it returns.
+
+    Raises:
+        TypeError, ValueError: if it returns something else, or writes into its arguments, which others are given, too.
+    """
+    with torch.inference_mode(mode=False):
+        given = [one.clone() for one in leading]
+        before = [one._version for one in given]
+        size = function(*given, t=t.clone(), p=p.clone()).numel()
+    if [one._version for one in given] != before:
+        raise ValueError(
+            f"{function.name}: expected a function that leaves its arguments as they are, got one that writes into "
+            "them; begin with x = x.clone()"
+        )
+    if not size:
+        raise ValueError(f"{function.name}: expected at least one number, got an empty tensor")
+    return size
 
 
 def typical(bounds: Pair, *wanted: Tensor) -> Tensor:
