@@ -192,7 +192,7 @@ class InteriorPoint:
             return (yield from self._crawl(direction))
         if self._schedule.limits is not None:
             self._kept, self._shortened = None, 0  # φ is another one each time
-        elif self._kept is not None or self._shortened >= SHORTENED:
+        elif self._phase == 0 and (self._kept is not None or (self._shortened >= SHORTENED and measure.primal <= 1e-2)):
             leapt = yield from self._leap(base, direction)
             if leapt:
                 return None
