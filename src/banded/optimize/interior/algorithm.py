@@ -25,6 +25,7 @@ CROWDED, MET, SHORT = 1e4, 1e-5, 1e-9  # s_d, violation and step, at which the b
 HARD, STIFF, STUCK, STILL = 8, 1e6, 10, 1e-6  # trials or δ for a step; so many in a row of so small steps: f has a kink
 FLAT = 1e-8  # δ up to which what it takes to be definite may be a matter of rounding
 SHORTENED, LEAPS = 10, 3  # steps in a row that were, after which so many are taken whatever the filter says
+NEAR = 1e-2  # the violation from which on they are: far from the constraints they lead astray
 HALVINGS = 20  # of a step along negative curvature
 
 
@@ -113,8 +114,8 @@ class InteriorPoint:
         self._evaluations += step in EVALUATED
         return question(self._phase, step, *numbers)
 
-    def _measure(self) -> Asking[Measure]:
-        measure: Measure = yield self._ask(Step.MEASURE, self._mu)
+    def _measure(self, mu: float | None = None) -> Asking[Measure]:
+        measure: Measure = yield self._ask(Step.MEASURE, self._mu if mu is None else mu)
         return measure
 
     def _iterate(self, measure: Measure) -> Iterate:
@@ -143,15 +144,11 @@ class InteriorPoint:
     def _lower_barrier(self, measure: Measure) -> Asking[Measure]:
         """Μ for the step to come."""
         before = self._mu
-        measure = yield from self._schedule.update(measure, self._tiny, self._measured)
+        measure = yield from self._schedule.update(measure, self._tiny, self._measure)
         if self._mu != before:
             self._tiny = False
             self._filter.clear()
             self._kept, self._shortened = None, 0
-        return measure
-
-    def _measured(self, mu: float) -> Asking[Measure]:
-        measure: Measure = yield self._ask(Step.MEASURE, mu)
         return measure
 
     def _make_room(self, measure: Measure) -> Asking[Measure]:
@@ -192,7 +189,7 @@ class InteriorPoint:
             return (yield from self._crawl(direction))
         if self._schedule.limits is not None:
             self._kept, self._shortened = None, 0  # φ is another one each time
-        elif self._phase == 0 and (self._kept is not None or (self._shortened >= SHORTENED and measure.primal <= 1e-2)):
+        elif self._may_leap(measure):
             leapt = yield from self._leap(base, direction)
             if leapt:
                 return None
@@ -219,6 +216,10 @@ class InteriorPoint:
 
     def _base(self, measure: Measure, direction: Direction) -> Base:
         return Base(measure.theta, measure.phi, direction.slope, 10 * self._settings.eps * abs(measure.phi))
+
+    def _may_leap(self, measure: Measure) -> bool:
+        begins = self._shortened >= SHORTENED and measure.primal <= NEAR
+        return self._phase == 0 and (self._kept is not None or begins)
 
     def _leap(self, base: Base, direction: Direction) -> Asking[bool]:
         """Some full steps that nothing stops, where many were short: one of them may be better than where they began.
