@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from banded.optimize.interior.filter import Base, Filter
 from banded.optimize.interior.iterate import Iterate, Settings
+from banded.optimize.interior.judge import ENOUGH, Judge
 from banded.optimize.interior.questions import EVALUATED, Asking, Direction, Inquiry, Measure, Step, Trial, question
-from banded.optimize.interior.schedule import FLOOR, KAPPA_EPS, RULES, Monotone
+from banded.optimize.interior.schedule import RULES, Monotone
 from banded.optimize.result import Status
 
 MU = 0.1  # the first μ
@@ -20,12 +21,12 @@ DEPENDENT = 1e-5  # relative residual from which they seem to
 CORRECTIONS, CORRECTED = 4, 0.99  # second-order corrections, and how much each has to bring
 TINY = 10.0  # eps, relative, below which a step is none
 RESTORED = 0.9  # Σ |c| has to fall to this share in restoration
-ENOUGH, IDLE, PATIENCE = 100.0, 1e-9, 15  # errors within so many tolerances, φ the same but for so much, so many times
 CROWDED, MET, SHORT = 1e4, 1e-5, 1e-9  # s_d, violation and step, at which the bounds seem to leave no room
 HARD, STIFF, STUCK, STILL = 8, 1e6, 10, 1e-6  # trials or δ for a step; so many in a row of so small steps: f has a kink
 FLAT = 1e-8  # δ up to which what it takes to be definite may be a matter of rounding
+SHORTENED, LEAPS = 10, 3  # steps in a row that were, after which so many are taken whatever the filter says
+NEAR = 1e-2  # the violation from which on they are: far from the constraints they lead astray
 HALVINGS = 20  # of a step along negative curvature
-UNBOUNDED = 1e14  # times the size of the scaled objective at the start, by which it falls without limit
 
 
 Watch = Callable[[Iterate], Asking[Iterate]]
@@ -44,12 +45,13 @@ class InteriorPoint:
     def __init__(self, settings: Settings, phase: int = 0, watch: Watch | None = None) -> None:
         self._settings, self._phase, self._watch = settings, phase, watch
         self._schedule = self._scheduled(settings.mu)
-        self._shift, self._acceptable, self._tiny = 0.0, 0, False
-        self._phi = math.inf
+        self._shift, self._tiny = 0.0, False
+        self._judge = Judge(settings)
         self._last = 0.0  # the last δ that was needed
         self._relaxed = False
         self._stuck, self._soft = 0, 0.0
-        self._floor = -math.inf
+        self._shortened, self._leaps = 0, 0  # steps in a row that were; of those that nothing stopped, how many
+        self._kept: Base | None = None  # where these began
         self._evaluations = 1
         self._filter = Filter(0.0, math.inf)
         self._moved: tuple[Direction | None, float, float, float, int] = (None, 0.0, 0.0, 0.0, 0)  # what led here
@@ -88,7 +90,7 @@ class InteriorPoint:
         """With nothing to compare points with but where it is."""
         measure = yield from self._measure()
         self._filter = Filter.at(measure.theta)
-        self._floor = -UNBOUNDED * measure.size
+        self._judge.begin(measure)
         return measure
 
     def _scheduled(self, mu: float) -> Monotone:
@@ -103,7 +105,6 @@ class InteriorPoint:
             if not growth:
                 break
             self._schedule = self._scheduled(min(MU, growth * self._mu))
-            self._phi = math.inf
             measure = yield from self._begin()
             again = self._iterate(measure)
             iterate = again._replace(evaluations=iterate.evaluations + 1)
@@ -113,30 +114,13 @@ class InteriorPoint:
         self._evaluations += step in EVALUATED
         return question(self._phase, step, *numbers)
 
-    def _measure(self) -> Asking[Measure]:
-        measure: Measure = yield self._ask(Step.MEASURE, self._mu)
+    def _measure(self, mu: float | None = None) -> Asking[Measure]:
+        measure: Measure = yield self._ask(Step.MEASURE, self._mu if mu is None else mu)
         return measure
 
     def _iterate(self, measure: Measure) -> Iterate:
         direction, primal, dual, shift, trials = self._moved
         evaluations, self._evaluations = self._evaluations, 0
-        status = None
-        error = measure.error
-        tolerance, eps = self._settings.tolerance, self._settings.eps
-        near = error <= max(ENOUGH * tolerance, eps ** (1 / 3)) and measure.primal <= max(ENOUGH * tolerance, eps**0.5)
-        still = abs(measure.phi - self._phi) <= max(IDLE, 10 * eps) * max(1.0, abs(measure.phi))
-        idle = near and (error <= tolerance or still)  # multipliers without limit leave a gap that nothing closes
-        self._acceptable, self._phi = self._acceptable + 1 if idle else 0, measure.phi
-        near &= measure.dual <= math.sqrt(tolerance)  # whatever the multipliers
-        met = error <= tolerance and near
-        if met and measure.gap <= max(tolerance * measure.size, self._owed()):
-            status = Status.CONVERGED
-        elif self._acceptable >= PATIENCE:
-            status = Status.PRECISION
-        elif not math.isfinite(error):
-            status = Status.NON_FINITE
-        elif measure.phi < self._floor:
-            status = Status.UNBOUNDED
         return Iterate(
             measure,
             self._mu,
@@ -150,12 +134,8 @@ class InteriorPoint:
             self._phase > 0,
             False,
             evaluations,
-            status,
+            self._judge.status(measure),
         )
-
-    def _owed(self) -> float:
-        """The least gap that the least μ leaves."""
-        return KAPPA_EPS * FLOOR * self._settings.bounds
 
     @property
     def _mu(self) -> float:
@@ -164,14 +144,11 @@ class InteriorPoint:
     def _lower_barrier(self, measure: Measure) -> Asking[Measure]:
         """Μ for the step to come."""
         before = self._mu
-        measure = yield from self._schedule.update(measure, self._tiny, self._measured)
+        measure = yield from self._schedule.update(measure, self._tiny, self._measure)
         if self._mu != before:
             self._tiny = False
             self._filter.clear()
-        return measure
-
-    def _measured(self, mu: float) -> Asking[Measure]:
-        measure: Measure = yield self._ask(Step.MEASURE, mu)
+            self._kept, self._shortened = None, 0
         return measure
 
     def _make_room(self, measure: Measure) -> Asking[Measure]:
@@ -207,13 +184,25 @@ class InteriorPoint:
             self._schedule.mu = direction.mu
             self._filter.clear()
             measure = yield from self._measure()
-        base = Base(measure.theta, measure.phi, direction.slope, 10 * self._settings.eps * abs(measure.phi))
+        base = self._base(measure, direction)
         if direction.size < TINY * self._settings.eps and measure.theta < self._filter.theta_min:
             return (yield from self._crawl(direction))
+        if self._schedule.limits is not None:
+            self._kept, self._shortened = None, 0  # φ is another one each time
+        elif self._may_leap(measure):
+            leapt = yield from self._leap(base, direction)
+            if leapt:
+                return None
+            measure = yield from self._measure()
+            again = yield from self._direction()
+            if again is None:
+                return (yield from self._restore(Base(measure.theta, measure.phi, 0.0, 0.0)))
+            base, direction = self._base(measure, again), again
         found = yield from self._search(base, direction)
         if found is None:
             return (yield from self._restore(base))
         length, taken, trials, trial = found
+        self._shortened = self._shortened + 1 if trials > 1 else 0
         if not (base.switches(length) and base.decreases(length, trial.phi)):
             self._filter.add(base)
         yield from self._take(length, taken, trials)
@@ -224,6 +213,36 @@ class InteriorPoint:
         if still:
             self._last = 0.0  # a δ from where multipliers were huge may be the reason: it is found anew
         return (yield from self._unstick()) if self._stuck >= STUCK else None
+
+    def _base(self, measure: Measure, direction: Direction) -> Base:
+        return Base(measure.theta, measure.phi, direction.slope, 10 * self._settings.eps * abs(measure.phi))
+
+    def _may_leap(self, measure: Measure) -> bool:
+        begins = self._shortened >= SHORTENED and measure.primal <= NEAR
+        return self._phase == 0 and (self._kept is not None or begins)
+
+    def _leap(self, base: Base, direction: Direction) -> Asking[bool]:
+        """Some full steps that nothing stops, where many were short: one of them may be better than where they began.
+
+        Else it goes back there (the watchdog of Chamberlain et al. 1982, Math. Program. Study 16:1-17).
+        """
+        if self._kept is None:
+            yield self._ask(Step.KEEP)
+            self._kept, self._leaps = base, 0
+        length = direction.primal
+        trial: Trial = yield self._ask(Step.LOOK, length, self._mu)
+        if self._filter.accepts(self._kept, length, trial.theta, trial.phi):
+            if not (self._kept.switches(length) and self._kept.decreases(length, trial.phi)):
+                self._filter.add(self._kept)
+            self._kept, self._shortened = None, 0
+        elif self._leaps < LEAPS and math.isfinite(trial.theta) and math.isfinite(trial.phi):
+            self._leaps += 1
+        else:
+            yield self._ask(Step.RETURN)
+            self._kept, self._shortened = None, 0
+            return False
+        yield from self._take(length, direction, 1)
+        return True
 
     def _unstick(self) -> Asking[Status | None]:
         """Where steps stay tiny: restoration, if there is something to restore."""

@@ -27,7 +27,7 @@ TURNS = 8  # of inverse iteration
 WORTH = 0.3  # to which the residual must fall, for another ε
 STATE = (
     "form", "here", "proximal", "evaluator", "_epsilon", "_systems", "_step", "_v", "_rows", "_there", "_looked",
-    "_correction",
+    "_correction", "_kept",
 )  # fmt: skip
 
 
@@ -59,6 +59,7 @@ class Phase:
         self._there = here  # with derivatives
         self._looked = [False] * len(here.v)  # whether the last trial is that
         self._correction = here.rows
+        self._kept = here
         self._own: set[str] = set()  # what shares no tensor with anything else, and may be overwritten
 
     def take(self, rows: Tensor) -> Phase:
@@ -251,6 +252,14 @@ class Phase:
         assert all(self._looked), "a point is looked at before it is taken"
         lower, upper = self._arithmetic.accepted(self._place, self._there, self._step, dual, mu)
         self.here = replace(self._there, lower=lower, upper=upper)
+
+    def keep(self) -> None:
+        """Remember the point."""
+        self._kept = self.here
+
+    def go_back(self) -> None:
+        """To the point that was kept."""
+        self.here = self._kept
 
     def move_bounds(self, v: Tensor, mu: Sequence[float], tau: Sequence[float]) -> None:
         """At v, which another phase found: z moves as far as it may on the way there."""

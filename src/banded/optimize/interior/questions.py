@@ -28,6 +28,8 @@ class Step(IntEnum):
     SPLIT = 13  # in restoration, what is violated divided anew, as is best there
     AIM = 14  # the step, for the μ for which it promises most
     RESCALE = 15  # f and rows as the point itself would have them, where they are flatter than at the start
+    KEEP = 16  # the point, for a way back to it
+    RETURN = 17  # to the point that was kept
 
 
 class Which(NamedTuple):

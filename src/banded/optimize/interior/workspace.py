@@ -232,6 +232,14 @@ class Interior:
         with self._open(phase, rows) as part:
             part.accept(*numbers)
 
+    def _keep(self, phase: int, rows: Tensor | None) -> None:
+        with self._open(phase, rows) as part:
+            part.keep()
+
+    def _return(self, phase: int, rows: Tensor | None) -> None:
+        with self._open(phase, rows) as part:
+            part.go_back()
+
     def _enter(self, _phase: int, rows: Tensor | None, mu: Sequence[float]) -> None:
         """Restoration from where the regular phase is."""
         part = _restoration(self.regular.shared() if rows is None else Part(self.regular, rows), mu)
