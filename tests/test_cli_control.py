@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banded import Solution
+from banded import PhasedSolution, Solution
 from banded.cli import main
 from banded.problems import CONTROL_PROBLEMS, PROBLEMS
 
@@ -45,6 +45,9 @@ def tired(x, u):
 
 weary = banded.ControlProblem(tired, 2, 1, **ends)
 both = banded.ControlProblem(rates, 2, 1, running_cost=effort, initial_state=[[0, 0], [0.1, 0]], final_state=[1, 0])
+out = banded.ControlProblem(rates, 2, 1, running_cost=effort, initial_state=[0, 0], duration=0.4)
+back = banded.ControlProblem(rates, 2, 1, running_cost=effort, final_state=[1, 0], duration=0.6)
+halves = banded.Phases([out, back], title="in halves")
 """
 
 
@@ -112,6 +115,14 @@ def test_solve_a_problem_from_a_file(
         assert saved["x"].shape[1] == 2
 
 
+def test_phases_from_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "mine.py:halves", "--quiet", "--nodes", "41", "--output", "out.npz"]) == 0
+    assert "in halves" in capsys.readouterr().out
+    found = PhasedSolution.load(folder / "out.npz")
+    assert [len(one.t) for one in found.phases] == [41, 41]
+    assert found.cost == pytest.approx(12, rel=1e-3)  # 12/T³: of the undivided move
+
+
 def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["solve", "mine.py:far", "--quiet"]) == 1
     assert "infeasible" in capsys.readouterr().out
@@ -130,7 +141,8 @@ def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: py
             "--animate: expected a file name that ends in .gif or .html, got out.mp4",
         ),
         (["mine.py:problem", "--animate", "a.gif"], "--animate: expected a problem with a scene, which problem has"),
-        (["mine.py:rates"], "mine.py:rates: expected a banded.ControlProblem, a banded.Problem or a function that"),
+        (["mine.py:halves", "--animate", "a.gif"], "--animate: expected a problem with a scene, which halves has"),
+        (["mine.py:rates"], "mine.py:rates: expected a banded.ControlProblem, banded.Phases, a banded.Problem or a"),
         (["mine.py:absent"], "expected an object named 'absent', found rates, effort, problem, fixed, sized,"),
         (["mine.py:apart"], "dynamics of x1: expected finite numbers at the guess, got some that are not at node 0"),
         (["mine.py:weary"], "mine.py, line 31: RuntimeError: enough"),

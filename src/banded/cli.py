@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from rich.console import Console
@@ -17,7 +17,7 @@ from rich.table import Table
 from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from banded import plot
-from banded.control import ControlProblem, Solution
+from banded.control import ControlProblem, PhasedSolution, Phases, Solution
 from banded.errors import BandedError, FileFormatError
 from banded.optimize import Multipliers, Result, Status
 from banded.problems import CONTROL_PROBLEMS, PROBLEMS, Problem, unknowns
@@ -25,6 +25,8 @@ from banded.problems import CONTROL_PROBLEMS, PROBLEMS, Problem, unknowns
 SOLVED, NOT_SOLVED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 NODES, SCHEME = 101, "trapezoidal"  # of control problems
 SHORTEST, LONGEST = 4.0, 10.0  # seconds of an animation
+
+Solvable: TypeAlias = Problem | ControlProblem | Phases
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,14 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     solve = commands.add_parser("solve", help="solve a problem, draw and save the solution")
     solve.add_argument(
         "name",
-        help="a name from `banded list`, or FILE.py:OBJECT for a banded.ControlProblem or a banded.Problem of yours",
+        help="a name from `banded list`, or FILE.py:OBJECT for a banded.ControlProblem, banded.Phases or "
+        "banded.Problem of yours",
     )
     solve.add_argument(
         "--nodes",
         type=int,
         metavar="N",
-        help=f"of a control problem, intervals plus one (default: {NODES}); size of a problem that a function "
-        "`def problem(nodes=...)` makes",
+        help=f"of a control problem, intervals plus one, in each phase (default: {NODES}); size of a problem that a "
+        "function `def problem(nodes=...)` makes",
     )
     solve.add_argument(
         "--scheme", metavar="NAME", help=f"of a control problem, such as hermite-simpson (default: {SCHEME})"
@@ -92,7 +95,7 @@ def _solve(options: argparse.Namespace) -> int:
     file = _split(options.name)[0]
     with _blamed(file):
         name, problem = _find(options.name, options.nodes)
-        if isinstance(problem, ControlProblem):
+        if isinstance(problem, ControlProblem | Phases):
             return _control(options, name, problem)
         for option in ("scheme", "animate"):
             if getattr(options, option) is not None:
@@ -100,30 +103,30 @@ def _solve(options: argparse.Namespace) -> int:
         return _minimise(options, name, problem)
 
 
-def _control(options: argparse.Namespace, name: str, problem: ControlProblem) -> int:
+def _control(options: argparse.Namespace, name: str, problem: ControlProblem | Phases) -> int:
     """Solve a control problem, save, draw and animate the trajectory."""
     picture = None if options.plot is None else plot.check_path(options.plot)
     if options.animate is not None:
         _check_animation(options.animate, name, problem)
     nodes = NODES if options.nodes is None else options.nodes
     solution = problem.solve(nodes, options.scheme or SCHEME, progress=not options.quiet)
-    if not isinstance(solution, Solution):
+    if not isinstance(solution, Solution | PhasedSolution):
         raise ValueError(f"{name}: expected one problem, got a batch of {len(solution)}; solve those from Python")
     print(solution)
     if options.output is not None:
         solution.save(options.output)
         print(f"solution: {options.output}")
     _draw(solution.plot, picture, Path(f"{name}.png"))
-    if options.animate is not None:
+    if isinstance(solution, Solution) and options.animate is not None:
         _animate(solution, options.animate)
     return _exit_status(solution.status)
 
 
-def _check_animation(path: Path, name: str, problem: ControlProblem) -> None:
+def _check_animation(path: Path, name: str, problem: ControlProblem | Phases) -> None:
     """Found before the solve, not after."""
     if path.suffix not in (".gif", ".html"):
         raise ValueError(f"--animate: expected a file name that ends in .gif or .html, got {path}")
-    if problem.scene is None:
+    if isinstance(problem, Phases) or problem.scene is None:
         raise ValueError(f"--animate: expected a problem with a scene, which {name} has none of; leave it out")
 
 
@@ -217,9 +220,9 @@ def _split(name: str) -> tuple[Path | None, str]:
     return (Path(file), attribute) if colon and file.endswith(".py") else (None, name)
 
 
-def _find(name: str, nodes: int | None) -> tuple[str, Problem | ControlProblem]:
+def _find(name: str, nodes: int | None) -> tuple[str, Solvable]:
     """The problem and a short name for its files."""
-    known: dict[str, Callable[..., Problem | ControlProblem]] = {**CONTROL_PROBLEMS, **PROBLEMS}
+    known: dict[str, Callable[..., Solvable]] = {**CONTROL_PROBLEMS, **PROBLEMS}
     if name in known:
         return name, _make(known[name], name, nodes)
     file, attribute = _split(name)
@@ -232,18 +235,18 @@ def _find(name: str, nodes: int | None) -> tuple[str, Problem | ControlProblem]:
     )
 
 
-def _make(source: object, name: str, nodes: int | None) -> Problem | ControlProblem:
+def _make(source: object, name: str, nodes: int | None) -> Solvable:
     """A problem as it is, or made by a function that may take `nodes`."""
     parameters = inspect.signature(source).parameters.values() if callable(source) else ()
     sized = "nodes" in [parameter.name for parameter in parameters]
     if callable(source) and all(p.name == "nodes" or p.default is not p.empty for p in parameters):
         source = source(nodes=nodes) if sized and nodes is not None else source()
-    if isinstance(source, ControlProblem):
+    if isinstance(source, ControlProblem | Phases):
         return source
     if not isinstance(source, Problem):
         raise FileFormatError(
-            f"{name}: expected a banded.ControlProblem, a banded.Problem or a function that returns one, got "
-            f"{_describe(source)}"
+            f"{name}: expected a banded.ControlProblem, banded.Phases, a banded.Problem or a function that returns "
+            f"one, got {_describe(source)}"
         )
     if nodes is not None and not sized:
         raise ValueError(
@@ -316,6 +319,6 @@ def _load(file: Path, attribute: str) -> object:
 def _found(module: object) -> str:
     """What of a module could be a problem."""
     own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    kinds = Problem, ControlProblem
+    kinds = Problem, ControlProblem, Phases
     there = [name for name, value in own.items() if isinstance(value, kinds) or inspect.isfunction(value)]
     return ", ".join(there) or "no problem and no function"

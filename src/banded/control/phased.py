@@ -10,12 +10,15 @@ from banded.control import picture, storing
 from banded.control.many import Many
 from banded.control.simulation import PhasedSimulation, simulate_phases
 from banded.control.solution import Solution
+from banded.control.table import table_of_phases
 from banded.control.telling import explanation_of_phases, summary_of_phases
 from banded.errors import FileFormatError
 from banded.optimize import Record, Result, Status
 
 if TYPE_CHECKING:
     import os
+
+    import pandas
 
     from banded.canvas import Figure
     from banded.control.phases import Phases
@@ -109,6 +112,14 @@ class PhasedSolution:
             ModuleNotFoundError: where the extra `plot` is not installed.
         """
         return picture.draw(self.phases, costates, "" if self.problem is None else self.problem.title)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A row for each node, by the phase's number from 0 and time; nan stands for states and controls it has not.
+
+        Raises:
+            ModuleNotFoundError: where pandas is not installed.
+        """
+        return table_of_phases(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all but `problem` and `result` to a file that ends in .npz, making its folder.
