@@ -92,19 +92,12 @@ class _Outcome:
     @cached_property
     def curves(self) -> Curves:
         """What runs between the nodes."""
-        x, u, t = self.trajectory.x, self.u, self.t
-        middle = (t[1:] + t[:-1]) / 2
-        between = self.trajectory.middle_x
-        known = Known(
-            t.diff()[:, None],
-            x,
-            u,
-            self.trajectory.middle_u,
-            self.rates(x, u, t),
-            self.rates(x[1:], u[:-1] if self.setup.scheme.is_held else u[1:], t[1:]),
-            self.rates(between, self.trajectory.middle_u, middle) if len(between) else between,
-        )
-        scheme = self.setup.scheme
+        scheme, x, u, t = self.setup.scheme, self.trajectory.x, self.u, self.t
+        between, middle_u = self.trajectory.middle_x, self.trajectory.middle_u
+        points = [(x, u, t), (x[1:], u[:-1] if scheme.is_held else u[1:], t[1:])]
+        points += [(between, middle_u, (t[1:] + t[:-1]) / 2)] * bool(len(between))
+        rates = torch.split(self.rates(*map(torch.cat, zip(*points, strict=True))), [len(one[2]) for one in points])
+        known = Known(t.diff()[:, None], x, u, middle_u, rates[0], rates[1], rates[2] if len(between) else between)
         return Curves(t, scheme.states_between(known), scheme.controls_between(known))
 
     def _multipliers(self, name: str, size: int) -> Tensor:

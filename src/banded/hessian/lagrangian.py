@@ -122,8 +122,8 @@ class ConstrainedPlan(ABC):
         """Evaluate the problems of a batch with these numbers only from now on; all if None."""
 
     @abstractmethod
-    def leaks(self, x: Tensor, multipliers: Tensor, factor: Tensor, found: Derivatives) -> Tensor:
-        """`(A,)`: the largest entry of a random product that H and J do not explain, or 0."""
+    def leaks(self, x: Tensor, multipliers: Tensor, factor: Tensor, rows: Tensor | None = None) -> Tensor:
+        """`(A,)`: the largest entry of a random product that H and J of `evaluate` do not explain, or 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,9 +211,9 @@ class LagrangianPlan(ConstrainedPlan):
             if data is not None:
                 data.select(rows)
 
-    def leaks(self, x: Tensor, multipliers: Tensor, factor: Tensor, found: Derivatives) -> Tensor:
+    def leaks(self, x: Tensor, multipliers: Tensor, factor: Tensor, rows: Tensor | None = None) -> Tensor:
         """`(A,)`: the largest entry of a random product of the plainest engine that H and J do not explain, or 0."""
-        n, m = self.n, self.m
+        found, n, m = self.evaluate(x, multipliers, factor, rows), self.n, self.m
         point = torch.cat([x, multipliers, factor[:, None]], 1)
         plain = loop(over_batch(self.of_vector, int(self.batch), vectorised=self.choice.vectorised))
 

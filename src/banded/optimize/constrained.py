@@ -173,8 +173,7 @@ def _given(x: Tensor, places: Forces) -> tuple[Tensor, Tensor, Tensor]:
 
 def _leaks(plan: ConstrainedPlan, x: Tensor, places: Forces, numbers: Tensor | None) -> list[float]:
     """`(A,)`: what is coupled at x that the plan knows nothing of."""
-    given = _given(x, places)
-    found: list[float] = plan.leaks(*given, plan.evaluate(*given, numbers)).tolist()
+    found: list[float] = plan.leaks(*_given(x, places), numbers).tolist()
     return found
 
 
