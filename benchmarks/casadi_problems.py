@@ -255,7 +255,7 @@ def optcntrl() -> Nlp:
 # ---- Optimal control by the trapezoidal rule, (x_k, u_k) per node
 
 
-def defects(rates: Callable[[Any], Any], nodes: Any, states: int, h: float) -> Any:
+def defects(rates: Callable[[Any], Any], nodes: Any, states: int, h: Any) -> Any:
     """x_{k+1} - x_k - h/2 (f_k + f_{k+1}) of `nodes` `(states + controls, N + 1)`, interval by interval."""
     x, f = nodes[:states, :], rates(nodes)
     return ca.vec(x[:, 1:] - x[:, :-1] - h / 2 * (f[:, 1:] + f[:, :-1]))
@@ -278,12 +278,16 @@ def hanging_chain(intervals: int = 200) -> Nlp:
     return make(z, nodes[1, -1], defects(rates, nodes, 3, 1 / intervals), x0, fixed=fixed)
 
 
-def cartpole(intervals: int = 100) -> Nlp:
-    """Kelly's swing-up: (position, angle, their rates, force). From the straight line, f* = 58.81 as h falls."""
+def cartpole(intervals: int = 100, shortest: float | None = None) -> Nlp:
+    """Kelly's swing-up: (position, angle, their rates, force). From the straight line, f* = 58.81 as h falls.
+
+    It takes 2 s; or from `shortest` to 2 s, an unknown more that starts in the middle.
+    """
     cart, bob, length, gravity = 1.0, 0.3, 0.5, 9.81
-    N, h = intervals, 2 / intervals
-    z = ca.SX.sym("z", 5 * (N + 1))
-    nodes = ca.reshape(z, 5, N + 1)
+    N, unknowns = intervals, 5 * (intervals + 1)
+    z = ca.SX.sym("z", unknowns + (shortest is not None))
+    nodes = ca.reshape(z[:unknowns], 5, N + 1)
+    h = (2 if shortest is None else z[-1]) / N
 
     def rates(nodes: Any) -> Any:
         _, angle, speed, rate, force = (nodes[i, :] for i in range(5))
@@ -299,8 +303,11 @@ def cartpole(intervals: int = 100) -> Nlp:
     x0 = np.zeros((N + 1, 5))
     x0[:, 0], x0[:, 1] = np.linspace(0, 1, N + 1), np.linspace(0, pi, N + 1)
     limits = np.tile([2, inf, inf, inf, 20], N + 1)
+    least, most, start = -limits, limits, x0.reshape(-1)
+    if shortest is not None:
+        least, most, start = np.append(least, shortest), np.append(most, 2), np.append(start, (shortest + 2) / 2)
     fixed = dict.fromkeys(range(4), 0.0) | dict(enumerate([1.0, pi, 0, 0], start=5 * N))
-    return make(z, f, defects(rates, nodes, 4, h), x0.reshape(-1), fixed=fixed, bounds=(-limits, limits))
+    return make(z, f, defects(rates, nodes, 4, h), start, fixed=fixed, bounds=(least, most))
 
 
 # ---- Data of real circuits
