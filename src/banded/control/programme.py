@@ -32,6 +32,7 @@ class Programme:
         where: for each phase, `(n_phase,)`: which unknowns of the whole are its own.
         n: unknowns.
         border: how many of them, the last ones, couple to everything.
+        durations: which of them are durations.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Programme:
         self.border, core, first = len(numbers), sum(one.core for one in phases), 0
         self.n = core + self.border
         self._durations = {k: core + numbers["duration", k] for k in range(len(phases)) if phases[k].problem.is_free}
+        self.durations = torch.tensor(list(self._durations.values()), dtype=torch.long)
         self.where = []
         for one, border in zip(phases, places, strict=True):
             self.where.append(torch.cat([torch.arange(first, first + one.core), core + border]))

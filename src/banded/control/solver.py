@@ -16,6 +16,7 @@ from banded.control.setup import Trajectory
 from banded.control.solution import Solution
 from banded.control.solutions import Solutions, solutions
 from banded.control.stage import Engines
+from banded.control.stretching import stretched
 from banded.control.transcription import Transcription
 from banded.optimize import Result, Results, minimize
 
@@ -108,9 +109,15 @@ class Solver:
         lower, upper = self.programme.bounds(ends)
         vector = vector.clamp(lower, upper)
         with torch.no_grad():
-            plan = self.transcription(vector)
-            plan.check(vector)
-            return minimize(plan, vector, bounds=(lower, upper), warm_start=self._warmth(warm, vector), **options)
+            self.transcription(vector).check(vector)
+        bounds = lower, upper
+        first = self._minimise(vector, bounds, options, self._warmth(warm, vector))
+        result: Result | Results = stretched(self._minimise, vector, bounds, options, first, self.programme.durations)
+        return result
+
+    def _minimise(self, start: Tensor, bounds: tuple[Tensor, Tensor], options: Options, warm: Any = None) -> Any:
+        with torch.no_grad():
+            return minimize(self.transcription(start), start, bounds=bounds, warm_start=warm, **options)
 
     def _warmth(self, given: Result | Results | None, vector: Tensor) -> Any:
         """The multipliers of a solution on the same grid; for a batch, of one or of as many."""
