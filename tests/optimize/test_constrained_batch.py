@@ -64,6 +64,24 @@ def test_a_batch_is_its_problems_one_by_one(limit: float) -> None:
     assert int(results.success.sum()) == 6
 
 
+@pytest.mark.parametrize("far", [0.3, 2.0])
+def test_restoration_in_a_batch_is_that_of_each_problem(far: float) -> None:
+    """Two of four products cannot be had within the box: their restoration stays near where it began, as alone."""
+    product = torch.tensor([0.5, 3.0, -2.0, 0.1], dtype=torch.float64)
+    start = far * torch.tensor([1.0, -0.7, 1.6], dtype=torch.float64)
+    options: dict[str, Any] = {"equality": lambda x, p: x[:1] * x[1:2] - p, "bounds": (-1, 1.2)}
+
+    def f(x: Tensor, p: Tensor) -> Tensor:
+        return (x - 2).square().sum() + x.diff().square().sum()
+
+    results = banded.minimize(f, start.expand(4, 3), args=(product,), batch_dims=1, **options)
+    assert results[1].status is results[2].status is Status.INFEASIBLE
+    for number, together in enumerate(results):
+        alone = banded.minimize(f, start, args=(product[number],), **options)
+        assert (together.status, together.iterations) == (alone.status, alone.iterations)
+        torch.testing.assert_close(together.x, alone.x, rtol=0, atol=1e-7)
+
+
 def test_bounds_of_each_problem() -> None:
     upper = torch.tensor([[0.5], [2.0], [0.1]], dtype=torch.float64)
     results = banded.minimize(

@@ -40,14 +40,14 @@ class Phase:
         evaluator: the functions.
         congruence: JᵀDJ in the storage of H.
         here: where the problems are.
-        proximal: in restoration.
+        proximal: in restoration, else None.
     """
 
     form: Form
     evaluator: Evaluator
     congruence: Congruence
     here: Point
-    proximal: Proximal | None = None
+    proximal: Proximal | None  # without a default, which `Part` would find in the class in place of its own
 
     def __post_init__(self) -> None:
         here = self.here
@@ -64,7 +64,7 @@ class Phase:
 
     def take(self, rows: Tensor) -> Phase:
         """Some of the problems, on their own."""
-        other = Phase(self.form, self.evaluator, self.congruence, self.here)
+        other = Phase(self.form, self.evaluator, self.congruence, self.here, self.proximal)
         for name in STATE:
             found = part_of(getattr(self, name), rows)
             setattr(other, name, replace(found) if isinstance(found, Point) else found)

@@ -138,7 +138,7 @@ class Interior:
             v = torch.cat([x, slacks], 1)
             start, mu = warm.start(form, self._functions, v, self.factor, self.scale)
             self.mu = mu.tolist()
-        self.regular = Phase(form, self._functions, congruence, start)
+        self.regular = Phase(form, self._functions, congruence, start, None)
         self._elastic: Phase | None = None
 
     def _start(self, form: Form, v: Tensor, x: Tensor, found: Derivatives) -> Point:
