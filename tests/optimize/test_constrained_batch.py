@@ -82,6 +82,24 @@ def test_restoration_in_a_batch_is_that_of_each_problem(far: float) -> None:
         torch.testing.assert_close(together.x, alone.x, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("seed", [0, 4, 11])
+def test_a_bad_system_of_one_problem_is_no_other_s(seed: int) -> None:
+    """Where equations cannot be met, ε is chosen anew, step after step: for the problem alone that wants it."""
+    generator = torch.Generator().manual_seed(seed)
+    size = torch.tensor([[1.0], [5.0], [-20.0], [100.0]], dtype=torch.float64)
+    data = size * torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    options: dict[str, Any] = {"equality": lambda x, p: x[1:] + p[1:] * x[:-1] - p[:-1], "bounds": (-1, 2)}
+
+    def f(x: Tensor, p: Tensor) -> Tensor:
+        return x.exp().sum() + x.diff().square().sum()
+
+    results = banded.minimize(f, torch.zeros_like(data), args=(data,), batch_dims=1, **options)
+    for number, together in enumerate(results):
+        alone = banded.minimize(f, torch.zeros_like(data[0]), args=(data[number],), **options)
+        assert (together.status, together.iterations) == (alone.status, alone.iterations)
+        torch.testing.assert_close(together.x, alone.x, rtol=0, atol=1e-9)
+
+
 def test_bounds_of_each_problem() -> None:
     upper = torch.tensor([[0.5], [2.0], [0.1]], dtype=torch.float64)
     results = banded.minimize(
