@@ -116,6 +116,25 @@ def test_a_limit_ends_problems_where_they_are() -> None:
     assert all(one.violation is not None for one in results)
 
 
+@pytest.mark.parametrize("limit", [3, 5, 12])
+def test_multipliers_belong_to_the_best_point(limit: int) -> None:
+    """Which need not be the last one."""
+    data = torch.tensor([[0.5, 3.0, -2.0, 0.1], [4.0, -9.0, 5.0, 1.0]], dtype=torch.float64)
+    options: dict[str, Any] = {"equality": lambda x, p: (x[1:] * x[:-1] - p[:-1]).sin(), "bounds": (-1, 5)}
+    start = torch.tensor([3.0, -0.4, 2.0, 1.0], dtype=torch.float64)
+    options |= {"max_iterations": limit}
+
+    def f(x: Tensor, p: Tensor) -> Tensor:
+        return (x - p).square().sum() + x.diff().exp().sum()
+
+    results = banded.minimize(f, start.expand(2, 4), args=(data,), batch_dims=1, **options)
+    for number, together in enumerate(results):
+        alone = banded.minimize(f, start, args=(data[number],), **options)
+        torch.testing.assert_close(together.x, alone.x, rtol=0, atol=1e-9)
+        torch.testing.assert_close(vars(together.multipliers), vars(alone.multipliers), rtol=1e-6, atol=1e-6)
+        assert together.gradient_norm == pytest.approx(alone.gradient_norm, rel=1e-6, abs=1e-9)
+
+
 @pytest.mark.parametrize(("name", "nodes"), [("cartpole", 40), ("pentdi", 100), ("liswet1", 100), ("dtoc1l", 50)])
 def test_a_warm_start_takes_a_third_of_the_iterations(name: str, nodes: int) -> None:
     problem = PROBLEMS[name](nodes)
