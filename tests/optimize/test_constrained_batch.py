@@ -9,6 +9,8 @@ from torch import Tensor
 
 import banded
 from banded import Status
+from banded.optimize.interior.questions import Step, Which
+from banded.optimize.interior.workspace import Interior
 from banded.problems import PROBLEMS
 
 NODES, STEP = 12, 1 / 12
@@ -98,6 +100,33 @@ def test_a_bad_system_of_one_problem_is_no_other_s(seed: int) -> None:
         alone = banded.minimize(f, torch.zeros_like(data[0]), args=(data[number],), **options)
         assert (together.status, together.iterations) == (alone.status, alone.iterations)
         torch.testing.assert_close(together.x, alone.x, rtol=0, atol=1e-9)
+
+
+def test_restoration_again_leaves_the_regular_phase_where_it_is() -> None:
+    """All problems take over where restoration was, which goes on with one of them alone."""
+    start = torch.tensor([[2.0, 1.0, 0.5], [1.0, 2.0, 3.0]], dtype=torch.float64)
+    options: dict[str, Any] = {"equality": lambda x: x[1:] * x[:-1] - 2, "batch_dims": 1}
+    plan = banded.plan_constrained(lambda x: x.square().sum(), start, **options)
+    interior = Interior(plan, start, torch.full_like(start, -5), torch.full_like(start, 5), {})
+
+    def step(rows: Tensor | None) -> None:
+        count = 2 if rows is None else len(rows)
+        for kind, numbers in {
+            Step.DIRECTION: (1.0, 0.9, 1.0, 0.0),
+            Step.LOOK: (0.1, 1.0),
+            Step.TAKE: (0.1, 1.0),
+        }.items():
+            interior.answer(Which(1, kind), rows, [numbers] * count)
+
+    first = torch.tensor([0])
+    interior.answer(Which(0, Step.ENTER), None, [(1.0,)] * 2)
+    step(first)
+    interior.answer(Which(0, Step.LEAVE), None, [(1.0, 0.9)] * 2)
+    before = interior.points([False], first).clone()
+    interior.answer(Which(0, Step.ENTER), first, [(1.0,)])
+    step(first)
+    torch.testing.assert_close(interior.points([False], first), before, rtol=0, atol=0)
+    assert not torch.equal(interior.points([True], first), before)
 
 
 def test_bounds_of_each_problem() -> None:
