@@ -283,6 +283,8 @@ def test_a_callback_that_raises_leaves_the_best_point_with_its_error() -> None:
     result = caught.value.result  # type: ignore[attr-defined]
     assert result.status is Status.INTERRUPTED
     assert result.value == pytest.approx(float(distance(result.x)))
+    assert "no constraints" not in result.explain()
+    assert f"largest violation is {result.violation:.3g}" in result.explain()
 
 
 def test_a_callback_that_stops() -> None:

@@ -36,3 +36,13 @@ def test_where_the_pairs_did_not_shorten_they_stay() -> None:
         assert not filter_.accepts(base(0.8, 4.0), 0.5, 0.9, 4.5)  # worse than where it comes from, too
         assert filter_.accepts(base(0.8, 4.0), 0.25, 0.4, 3.5)
     assert not filter_.allows(0.7, 3.5, 0.0)
+
+
+def test_slopes_may_be_steeper_and_flatter_than_have_powers() -> None:
+    """(-slope) ** 2.3 is beyond all floats, or zero."""
+    filter_ = Filter.at(1.0)
+    steep, flat = base(1e-5, 0.0, -1e150), base(1e-5, 0.0, -1e-150)
+    assert steep.switches(1.0)
+    assert not flat.switches(1.0)
+    assert 0 < filter_.shortest(steep) < 1e-150
+    assert filter_.shortest(flat) == filter_.shortest(base(1e-5, 0.0, 1.0))

@@ -42,6 +42,24 @@ def test_of_a_batch_each_in_its_own_scales() -> None:
         torch.testing.assert_close(together.x, alone.x, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("target", [torch.tensor(1.0), torch.arange(COUNT)])
+def test_what_the_functions_take_besides_is_no_batch(target: Tensor) -> None:
+    """The first of the data, or a number that has none, is not taken for that of the problem."""
+    data = target.double()
+
+    def f(x: Tensor, target: Tensor) -> Tensor:
+        return (x - target).exp().sum()
+
+    start, bounds = at(18.0), (0, None)
+    given = banded.minimize(f, start, args=(data,), bounds=bounds)
+    closed = banded.minimize(lambda x: f(x, data), start, bounds=bounds)
+    assert given.status is Status.CONVERGED
+    assert given.iterations == closed.iterations
+    torch.testing.assert_close(given.x, at(0.0), rtol=0, atol=1e-6)
+    assert given.multipliers is not None
+    torch.testing.assert_close(given.multipliers.lower, (-data).exp().expand(COUNT), rtol=0, atol=1e-7)
+
+
 @pytest.mark.parametrize("power", [3, 5])
 def test_rows_may_be_steep(power: int) -> None:
     """x ** power - 1 = 0 from x = 100, where the slope is 1e4 or 1e8 times what it is at the root."""

@@ -209,7 +209,7 @@ class LagrangianPlan(ConstrainedPlan):
         for function in (self.of_vector, self.of_rows, self.of_values):
             data = data_of(function)
             if data is not None:
-                data.select(rows)
+                data.select(rows if self.batch else None)  # those of one problem are no rows
 
     def leaks(self, x: Tensor, multipliers: Tensor, factor: Tensor, rows: Tensor | None = None) -> Tensor:
         """`(A,)`: the largest entry of a random product of the plainest engine that H and J do not explain, or 0."""

@@ -123,6 +123,7 @@ class Batch:
         better = [place for place in live if self._counts(numbers[place])]
         if better:
             self._x[self._index(numbers, better)] = self._points(iterates, rows, better)
+            self._methods.keep(self._index(numbers, better), self._index(rows, better))
         if live:
             self._tell(now)
         ended = [place for place, number in enumerate(numbers) if self._status[number] is not None]

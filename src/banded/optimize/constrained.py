@@ -13,6 +13,7 @@ from banded.hessian.lagrangian import ConstrainedPlan
 from banded.optimize.conditions import Conditions
 from banded.optimize.dialogue import Algorithm, Desk
 from banded.optimize.interior.algorithm import MU, InteriorPoint
+from banded.optimize.interior.batched import overwrite
 from banded.optimize.interior.form import Form
 from banded.optimize.interior.implicit import attach
 from banded.optimize.interior.iterate import Iterate, Settings
@@ -245,6 +246,7 @@ class ConstrainedBatch:
         known = None if warm is None else _warm(warm, self._plan)
         self._interior = Interior(self._plan, self.start, lower, upper, {}, known)
         self.workspace: Desk = self._interior
+        self._kept = _forces(self._interior, torch.arange(len(x), device=x.device), self._plan.n)
         starts: Sequence[float | None] = self._interior.mu or [None] * len(x)
         form = self._interior.regular.form
         bounds = (form.has_lower.sum(1) + form.has_upper.sum(1)).tolist()
@@ -269,19 +271,20 @@ class ConstrainedBatch:
         """Their multipliers."""
         return _forces(self._interior, rows, self._plan.n)
 
+    def keep(self, numbers: Tensor, rows: Tensor) -> None:
+        """Their multipliers go with the points that are handed out."""
+        overwrite(self._kept, numbers, self.places(rows))
+
     def leaks(self, x: Tensor, places: Forces, numbers: Tensor) -> Sequence[float]:
         """What f or constraints couple there that the plan knows nothing of."""
         return _leaks(self._plan, x, places, numbers)
 
     def outcome(self, x: Tensor, ends: Sequence[tuple[Tensor, Forces]], status: Sequence[Status]) -> Outcomes:
         """The minima with their multipliers."""
-        order = torch.cat([numbers for numbers, _ in ends]).argsort()
-        parts = (torch.cat(one)[order] for one in zip(*(places for _, places in ends), strict=True))
         self.release()
-        places = Forces(*parts)
-        told = _told(self._plan, x, places, self._bounds, None)
+        told = _told(self._plan, x, self._kept, self._bounds, None)
         if self._limits.graph:
-            x, _ = _attached(self._plan, x, places, self._bounds, status)
+            x, _ = _attached(self._plan, x, self._kept, self._bounds, status)
         return Outcomes(x, told)
 
     def release(self) -> None:

@@ -93,6 +93,10 @@ class Methods(Protocol):
         """What is known there."""
         ...
 
+    def keep(self, numbers: Tensor, rows: Tensor) -> None:
+        """Remember what is known there, of the problems of these numbers: it may be that they have no better point."""
+        ...
+
     def leaks(self, x: Tensor, places: Any, numbers: Tensor) -> Sequence[float]:
         """What is coupled at `x` `(A, n)`, of the problems of these numbers, that the plan knows nothing of."""
         ...

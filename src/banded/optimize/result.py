@@ -195,6 +195,8 @@ class Result:
         lines = [self._summary()]
         if self.conditions is not None:
             lines += self.conditions.sentences(feasible=self.status is not Status.INFEASIBLE)
+        elif self.violation is not None:
+            lines.append(f"Which constraints are met was not looked at; the largest violation is {self.violation:.3g}.")
         else:
             lines.append(f"There are no constraints; the largest entry of the gradient is {self.gradient_norm:.3g}.")
         return "\n".join(lines)

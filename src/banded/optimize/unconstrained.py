@@ -116,6 +116,9 @@ class UnconstrainedBatch:
         """What is known there."""
         return self._here.here.take(rows)
 
+    def keep(self, numbers: Tensor, rows: Tensor) -> None:
+        """Nothing goes with points that are no minima, and those are where problems end."""
+
     def leaks(self, x: Tensor, places: Place, numbers: Tensor) -> Sequence[float]:
         """What f couples there that the band does not hold."""
         self._plan.select(numbers)

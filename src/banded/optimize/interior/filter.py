@@ -9,6 +9,7 @@ ETA = 1e-8  # of Armijo's condition
 SHORTEST = 0.05  # times the step that theory asks for, below which restoration takes over
 LOW, HIGH = 1e-4, 10.0  # of Σ |c| at the start, or of 1: where φ alone may decide, and what no point may have
 TRIGGER, RESETS = 3, 5  # points in a row that took a step shortened by the filter, at which it is cleared; how often
+HUGE, TINY = 1e100, 1e-300  # above which numbers have no powers, and below which they are no divisors
 STEEPEST = 1.0  # orders of magnitude by which the barrier function may rise
 
 
@@ -23,7 +24,7 @@ class Base:
 
     def switches(self, length: float) -> bool:
         """Whether the step promises so much of the barrier function that it counts (eq. 19)."""
-        return self.slope < 0 and length * (-self.slope) ** S_PHI > DELTA * self.theta**S_THETA
+        return self.slope < 0 and length * _power(-self.slope, S_PHI) > DELTA * _power(self.theta, S_THETA)
 
     def decreases(self, length: float, phi: float) -> bool:
         """Armijo's condition (eq. 20)."""
@@ -95,5 +96,11 @@ class Filter:
         if base.slope < 0:
             least = min(least, GAMMA_PHI * base.theta / -base.slope)
             if base.theta <= self.theta_min:
-                least = min(least, DELTA * base.theta**S_THETA / (-base.slope) ** S_PHI)
+                least = min(least, DELTA * _power(base.theta, S_THETA) / max(_power(-base.slope, S_PHI), TINY))
         return SHORTEST * least
+
+
+def _power(number: float, exponent: float) -> float:
+    """Where it would be beyond all floats, one that is large enough."""
+    found: float = min(number, HUGE) ** exponent
+    return found

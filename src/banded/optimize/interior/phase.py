@@ -40,14 +40,14 @@ class Phase:
         evaluator: the functions.
         congruence: JᵀDJ in the storage of H.
         here: where the problems are.
-        proximal: in restoration.
+        proximal: in restoration, else None.
     """
 
     form: Form
     evaluator: Evaluator
     congruence: Congruence
     here: Point
-    proximal: Proximal | None = None
+    proximal: Proximal | None  # without a default, which `Part` would find in the class in place of its own
 
     def __post_init__(self) -> None:
         here = self.here
@@ -64,7 +64,7 @@ class Phase:
 
     def take(self, rows: Tensor) -> Phase:
         """Some of the problems, on their own."""
-        other = Phase(self.form, self.evaluator, self.congruence, self.here)
+        other = Phase(self.form, self.evaluator, self.congruence, self.here, self.proximal)
         for name in STATE:
             found = part_of(getattr(self, name), rows)
             setattr(other, name, replace(found) if isinstance(found, Point) else found)
@@ -115,10 +115,7 @@ class Phase:
     ) -> Sequence[Direction | None]:
         """The step for μ, δ and δ_c; None where the system has not the inertia that it takes."""
         found = self._newton(mu, shift, compliance)
-        if found is None:
-            return [None] * len(mu)
-        step, system = found
-        return self._stepped(mu, tau, *step, system.good)
+        return [None] * len(mu) if found is None else self._stepped(mu, tau, *found)
 
     def aim(
         self,
@@ -133,8 +130,8 @@ class Phase:
         found = self._newton(none, shift, compliance)
         if found is None:
             return [None] * len(tau)
-        (v, multipliers, residual), system = found
-        more = system.solve(self._downhill(one) - self._downhill(none), torch.zeros_like(self.here.rows))
+        v, multipliers, residual, good = found
+        more = self._solved_again(self._downhill(one) - self._downhill(none), torch.zeros_like(self.here.rows))
         affine = self._with_bounds(none, tau, v, multipliers)
         whole = self._with_bounds(one, tau, v + more[0], multipliers + more[1])
         central = Move(*(b - a for a, b in zip(affine, whole, strict=True)))
@@ -142,48 +139,43 @@ class Phase:
         limits = self._column(least), self._column(most)
         barrier = best_barrier(self.form, self.here, gradient, affine, central, limits, self._column(tau)[:, 0])
         mu, step = barrier[:, 0].tolist(), (v + barrier * more[0], multipliers + barrier * more[1])
-        told = self._stepped(mu, tau, *step, residual, system.good)
+        told = self._stepped(mu, tau, *step, residual, good)
         return [one and one._replace(mu=mu) for one, mu in zip(told, mu, strict=True)]
 
     def _newton(
         self, mu: Sequence[float], shift: Sequence[float], compliance: Sequence[float]
-    ) -> tuple[tuple[Tensor, Tensor, Tensor], System] | None:
-        """The step of v and λ for μ, δ and δ_c, with its residual, and the system that gave it."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """The step of v and λ for μ, δ and δ_c, its residual, and where the matrix is definite; None if nowhere."""
         S, a = self._arithmetic.system(self._place, mu, shift)
         held = torch.logical_or(S, a)[:, : self.form.n]
         if not bool(held.all()):  # what nothing holds stays where it is
             S[:, : self.form.n] += self.here.unseen(~held)
-        found = self._solved(S, self._column(compliance)[:, 0], a, -self.here.rows)
-        if found is not None:
-            self._systems = [(found[1], row) for row in range(len(a))]
-        return found
+        return self._solved(S, self._column(compliance)[:, 0], a, -self.here.rows)
 
-    def _solved(
-        self, S: Tensor, soft: Tensor, a: Tensor, b: Tensor
-    ) -> tuple[tuple[Tensor, Tensor, Tensor], System] | None:
-        """The solution, with the ε that serves best, and its system; None where the matrix nowhere is definite."""
-        best: tuple[tuple[Tensor, Tensor, Tensor], System] | None = None
+    def _solved(self, S: Tensor, soft: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """The same of any system, each problem with the ε that serves it best, whatever others need; all are kept."""
         usual = torch.full_like(self._epsilon, EPSILON)
         tried = [self._epsilon] if torch.equal(usual, self._epsilon) else [self._epsilon, usual]
+        best = [torch.zeros_like(a), torch.zeros_like(b), torch.full_like(usual, torch.inf)]
+        good = torch.zeros_like(usual, dtype=torch.bool)
+        left = ~good  # those that want another ε
         for epsilon in (*tried, *((factor * self._epsilon).clamp(*LIMITS) for factor in OTHERS)):
             system = condensed(self.form, self.here.H, self.here.J, S, soft, self.congruence, epsilon)
-            if not bool(system.good.any()):
-                if best is None and epsilon is tried[-1]:
-                    return None
-                continue
-            found = system.solve(a, b)
-            if best is None or self._is_better(found[2], system, *best):
-                best, self._epsilon = (found, system), epsilon
-            poor = (best[0][2] > POOR) & best[1].good
-            if not self.form.m or not bool(poor.any()):
+            fit = left & system.good
+            if bool(fit.any()):
+                found = system.solve(a, b)
+                better = fit & (~good | (found[2] < WORTH * best[2]))
+                *best, self._epsilon = _chosen(better, (*found, epsilon), (*best, self._epsilon))
+                self._systems = [
+                    (system, row) if one else old
+                    for row, (one, old) in enumerate(zip(better.tolist(), self._systems, strict=True))
+                ]
+                good, left = good | better, left & ~(fit & ~(best[2] > POOR))
+            if epsilon is tried[-1]:
+                left &= good
+            if not self.form.m or not bool(left.any()):
                 break
-        return best
-
-    @staticmethod
-    def _is_better(residual: Tensor, system: System, other: tuple[Tensor, ...], best: System) -> bool:
-        """Whether a solution serves all better: all matrices stay definite, and the largest residual is smaller."""
-        good = best.good
-        return bool((system.good | ~good).all()) and bool(residual[good].amax() < WORTH * other[2][good].amax())
+        return (best[0], best[1], best[2], good) if bool(good.any()) else None
 
     def correct(
         self, mu: Sequence[float], tau: Sequence[float], first: Sequence[float], length: Sequence[float]
@@ -202,15 +194,16 @@ class Phase:
 
     def _solved_again(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """With the systems that the steps came from: of a batch, these may be several."""
-        parts: dict[int, list[int]] = {}
-        sources = [one for one in self._systems if one is not None]
-        for row, (system, _) in enumerate(sources):
-            parts.setdefault(id(system), []).append(row)
-        found = torch.empty_like(a), torch.empty_like(b), a.new_empty(len(a))
-        for rows in parts.values():
+        parts: dict[int, tuple[System, list[int], list[int]]] = {}
+        for row, one in enumerate(self._systems):
+            if one is not None:
+                _, rows, places = parts.setdefault(id(one[0]), (one[0], [], []))
+                rows.append(row)
+                places.append(one[1])
+        found = torch.zeros_like(a), torch.zeros_like(b), torch.zeros_like(a[:, 0])
+        for system, rows, places in parts.values():
             index = torch.tensor(rows, device=a.device)
-            places = torch.tensor([sources[row][1] for row in rows], device=a.device)
-            solution = sources[rows[0]][0].take(places).solve(a[index], b[index])
+            solution = system.take(torch.tensor(places, device=a.device)).solve(a[index], b[index])
             for whole, part in zip(found, solution, strict=True):
                 whole[index] = part
         return found
@@ -327,6 +320,15 @@ class Phase:
     def _column(self, numbers: Sequence[float]) -> Tensor:
         """`(A, 1)`."""
         return self.here.v.new_tensor(numbers)[:, None]
+
+
+def _chosen(which: Tensor, some: Sequence[Tensor], others: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Of problems, some as these and the rest as others."""
+    if bool(which.all()):
+        return some
+    column = which[:, None]
+    pairs = zip(some, others, strict=True)
+    return [torch.where(which if one.ndim == 1 else column, one, other) for one, other in pairs]
 
 
 def part_of(value: Any, rows: Tensor) -> Any:

@@ -138,7 +138,7 @@ class Interior:
             v = torch.cat([x, slacks], 1)
             start, mu = warm.start(form, self._functions, v, self.factor, self.scale)
             self.mu = mu.tolist()
-        self.regular = Phase(form, self._functions, congruence, start)
+        self.regular = Phase(form, self._functions, congruence, start, None)
         self._elastic: Phase | None = None
 
     def _start(self, form: Form, v: Tensor, x: Tensor, found: Derivatives) -> Point:
@@ -267,7 +267,7 @@ class Interior:
 
     def _concede(self, _phase: int, rows: Tensor | None) -> None:
         size = self.regular.form.size
-        found = self.phase(1).here if rows is None else self.phase(1).here.part(rows)
+        found = self.phase(1).shared().here if rows is None else self.phase(1).here.part(rows)
         with self._open(0, rows) as part:
             here = part.evaluator.look(part.form, found.v[:, :size], found.multipliers)
             part.here = replace(here, lower=found.lower[:, :size], upper=found.upper[:, :size])
@@ -307,7 +307,8 @@ class Interior:
 
     def _found(self, rows: Tensor | None) -> Tensor:
         """V where restoration is."""
-        v = self.phase(1).here.v[:, : self.regular.form.size]
+        whole = self.phase(1) if rows is not None else self.phase(1).shared()
+        v = whole.here.v[:, : self.regular.form.size]
         return v if rows is None else v[rows]
 
 
