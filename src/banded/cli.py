@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from rich.table import Table
 from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from banded import plot
-from banded.control import ControlProblem, Solution
+from banded.control import ControlProblem, PhasedSolution, Phases, Solution
 from banded.errors import BandedError, FileFormatError
 from banded.optimize import Multipliers, Result, Status
 from banded.problems import CONTROL_PROBLEMS, PROBLEMS, Problem, unknowns
@@ -52,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     solve = commands.add_parser("solve", help="solve a problem, draw and save the solution")
     solve.add_argument(
         "name",
-        help="a name from `banded list`, or FILE.py:OBJECT for a banded.ControlProblem or a banded.Problem of yours",
+        help="a name from `banded list`, or FILE.py:OBJECT for a banded.ControlProblem, a banded.Problem or "
+        "banded.Phases of yours",
     )
     solve.add_argument(
         "--nodes",
@@ -63,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     solve.add_argument(
         "--scheme", metavar="NAME", help=f"of a control problem, such as hermite-simpson (default: {SCHEME})"
+    )
+    solve.add_argument(
+        "--accuracy",
+        type=float,
+        metavar="E",
+        help="of a control problem, such as 1e-6: finer grids until errors are no larger",
     )
     solve.add_argument("--animate", type=Path, metavar="FILE", help="animation of a control problem: .gif or .html")
     solve.add_argument("--plot", type=Path, metavar="FILE", help="picture to write (default: NAME.png)")
@@ -92,22 +100,22 @@ def _solve(options: argparse.Namespace) -> int:
     file = _split(options.name)[0]
     with _blamed(file):
         name, problem = _find(options.name, options.nodes)
-        if isinstance(problem, ControlProblem):
+        if isinstance(problem, ControlProblem | Phases):
             return _control(options, name, problem)
-        for option in ("scheme", "animate"):
+        for option in ("scheme", "accuracy", "animate"):
             if getattr(options, option) is not None:
                 raise ValueError(f"--{option}: expected a control problem, not {options.name}; leave it out")
         return _minimise(options, name, problem)
 
 
-def _control(options: argparse.Namespace, name: str, problem: ControlProblem) -> int:
+def _control(options: argparse.Namespace, name: str, problem: ControlProblem | Phases) -> int:
     """Solve a control problem, save, draw and animate the trajectory."""
     picture = None if options.plot is None else plot.check_path(options.plot)
     if options.animate is not None:
         _check_animation(options.animate, name, problem)
     nodes = NODES if options.nodes is None else options.nodes
-    solution = problem.solve(nodes, options.scheme or SCHEME, progress=not options.quiet)
-    if not isinstance(solution, Solution):
+    solution = problem.solve(nodes, options.scheme or SCHEME, accuracy=options.accuracy, progress=not options.quiet)
+    if not isinstance(solution, Solution | PhasedSolution):
         raise ValueError(f"{name}: expected one problem, got a batch of {len(solution)}; solve those from Python")
     print(solution)
     if options.output is not None:
@@ -119,15 +127,15 @@ def _control(options: argparse.Namespace, name: str, problem: ControlProblem) ->
     return _exit_status(solution.status)
 
 
-def _check_animation(path: Path, name: str, problem: ControlProblem) -> None:
+def _check_animation(path: Path, name: str, problem: ControlProblem | Phases) -> None:
     """Found before the solve, not after."""
     if path.suffix not in (".gif", ".html"):
         raise ValueError(f"--animate: expected a file name that ends in .gif or .html, got {path}")
-    if problem.scene is None:
+    if all(one.scene is None for one in (problem.phases if isinstance(problem, Phases) else [problem])):
         raise ValueError(f"--animate: expected a problem with a scene, which {name} has none of; leave it out")
 
 
-def _animate(solution: Solution, path: Path) -> None:
+def _animate(solution: Solution | PhasedSolution, path: Path) -> None:
     seconds = min(max(solution.duration, SHORTEST), LONGEST)
     solution.animate(path, speed=solution.duration / seconds)
     print(f"animation: {path}")
@@ -217,7 +225,7 @@ def _split(name: str) -> tuple[Path | None, str]:
     return (Path(file), attribute) if colon and file.endswith(".py") else (None, name)
 
 
-def _find(name: str, nodes: int | None) -> tuple[str, Problem | ControlProblem]:
+def _find(name: str, nodes: int | None) -> tuple[str, Problem | ControlProblem | Phases]:
     """The problem and a short name for its files."""
     known: dict[str, Callable[..., Problem | ControlProblem]] = {**CONTROL_PROBLEMS, **PROBLEMS}
     if name in known:
@@ -227,23 +235,27 @@ def _find(name: str, nodes: int | None) -> tuple[str, Problem | ControlProblem]:
         return attribute, _make(_load(file, attribute), name, nodes)
     if name.endswith(".py"):
         raise ValueError(f"expected FILE.py:OBJECT, such as {name}:problem, got {name!r}")
+    if near := get_close_matches(name, known, 1):
+        raise ValueError(
+            f"expected a name that `banded list` shows, or FILE.py:OBJECT, got {name!r}; {near[0]!r} may be meant"
+        )
     raise ValueError(
         f"expected one of {', '.join(known)}, or FILE.py:OBJECT, got {name!r}; `banded list` describes them"
     )
 
 
-def _make(source: object, name: str, nodes: int | None) -> Problem | ControlProblem:
+def _make(source: object, name: str, nodes: int | None) -> Problem | ControlProblem | Phases:
     """A problem as it is, or made by a function that may take `nodes`."""
     parameters = inspect.signature(source).parameters.values() if callable(source) else ()
     sized = "nodes" in [parameter.name for parameter in parameters]
     if callable(source) and all(p.name == "nodes" or p.default is not p.empty for p in parameters):
         source = source(nodes=nodes) if sized and nodes is not None else source()
-    if isinstance(source, ControlProblem):
+    if isinstance(source, ControlProblem | Phases):
         return source
     if not isinstance(source, Problem):
         raise FileFormatError(
-            f"{name}: expected a banded.ControlProblem, a banded.Problem or a function that returns one, got "
-            f"{_describe(source)}"
+            f"{name}: expected a banded.ControlProblem, a banded.Problem, banded.Phases or a function that "
+            f"returns one, got {_describe(source)}"
         )
     if nodes is not None and not sized:
         raise ValueError(
@@ -316,6 +328,6 @@ def _load(file: Path, attribute: str) -> object:
 def _found(module: object) -> str:
     """What of a module could be a problem."""
     own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    kinds = Problem, ControlProblem
+    kinds = Problem, ControlProblem, Phases
     there = [name for name, value in own.items() if isinstance(value, kinds) or inspect.isfunction(value)]
     return ", ".join(there) or "no problem and no function"
