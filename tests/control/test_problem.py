@@ -81,6 +81,16 @@ def test_a_duration_may_be_any_number() -> None:
         ({"initial_time": True}, TypeError, "initial_time: expected a number, got True"),
         ({"initial_state": torch.zeros(2, dtype=torch.cfloat)}, TypeError, "initial_state: expected a number, or 2"),
         ({"final_state": [True, False]}, TypeError, "final_state: expected a number, or 2 numbers, got"),
+        (
+            {"state_bounds": [(-1, 1), (0, 2), (3, 4)]},
+            TypeError,
+            "either is a number, or a list of one for each of position, speed",
+        ),
+        (
+            {"final_state": [1, None]},
+            TypeError,
+            r"got \[1, None\]; nan stands for what is free, inf for what has no bound",
+        ),
         ({"state_bounds": (np.zeros((3, 2)), None)}, ValueError, r"on either side, got shapes \(3, 2\) and \(2,\)"),
         ({"guess": 3}, TypeError, "guess: expected a dictionary with x, u, ... or a Solution, got int"),
         ({"guess": {"y": 0}}, ValueError, "guess: expected x, u, duration, parameters, got 'y'"),

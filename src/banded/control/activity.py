@@ -178,6 +178,6 @@ def _spans(clock: Clock, times: Sequence[float | None], force: Tensor, exists: T
     spans = []
     for run in found:
         ends = times[run[0]] or 0.0, times[run[-1]] or 0.0
-        first, last = (clock.start + clock.duration * s for s in ends)
+        first, last = (float(clock.start) + clock.duration * s for s in ends)
         spans.append(Span(first, last, (clock.node(ends[0]), clock.node(ends[1])), float(force[run].max())))
     return tuple(spans)
