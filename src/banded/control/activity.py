@@ -154,7 +154,9 @@ def _path(conditions: Conditions) -> Iterator[Active]:
     if block is None:
         return
     (clock,) = rules.clocks
-    forces = rules.part(conditions.forces()[: len(conditions.rows)], name, block.size)
+    room, pressure = (rules.part(one, name, block.size) for one in (conditions.rows, conditions.multipliers))
+    unit = room.amax(0).clamp(min=1)  # of newtons, say, there may be thousands: what is active does not hang on that
+    forces = torch.where(pressure * unit > room / unit, pressure, 0)
     order = block.times.argsort()
     for i in range(block.size):
         force = forces[order, i]
