@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -156,6 +156,17 @@ def vector(name: str, given: Any, names: Sequence[str]) -> Tensor:
     return found.clone()
 
 
+def _by_name(name: str, given: Mapping[str, Any], names: Sequence[str], missing: Any) -> list[Any]:
+    """What is given for each name.
+
+    Raises:
+        ValueError: if something is given for another one.
+    """
+    if unknown := [one for one in given if one not in names]:
+        raise ValueError(f"{name}: expected names among {', '.join(names) or 'none'}, got {unknown[0]!r}")
+    return [given.get(one, missing) for one in names]
+
+
 def _has_none(given: Any) -> bool:
     return isinstance(given, tuple | list) and any(one is None for one in given)
 
@@ -166,6 +177,8 @@ def end(name: str, given: Any, names: Sequence[str], bounds: Pair) -> Tensor:
     Raises:
         TypeError, ValueError: if it is no such thing, or outside the bounds.
     """
+    if isinstance(given, Mapping):
+        given = [torch.nan if one is None else one for one in _by_name(name, given, names, None)]
     found = vector(name, torch.nan if given is None else given, names)
     if bool(found.isinf().any()):
         raise ValueError(f"{name}: expected finite numbers, or nan for what is free, got {found.tolist()}")
@@ -180,12 +193,23 @@ def end(name: str, given: Any, names: Sequence[str], bounds: Pair) -> Tensor:
     return found
 
 
+def _sides(name: str, pairs: Sequence[Any]) -> Any:
+    """Lists of all lower and of all upper ones."""
+    for one in pairs:
+        if not isinstance(one, tuple | list) or len(one) != 2:
+            raise TypeError(f"{name}: expected a pair (lower, upper) for each name, got {one!r}")
+    none = -torch.inf, torch.inf
+    return tuple([none[side] if one[side] is None else one[side] for one in pairs] for side in (0, 1))
+
+
 def _bounds(name: str, given: Any, names: Sequence[str]) -> Pair:
     pair = (None, None) if given is None else given
+    if isinstance(given, Mapping):
+        pair = _sides(name, _by_name(name, given, names, (None, None)))
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise TypeError(
             f"{name}: expected a pair (lower, upper), got {given!r}; either is a number, or a list of one for each of "
-            f"{', '.join(names) or 'nothing'}"
+            f"{', '.join(names) or 'nothing'}; a dictionary has a pair for each name"
         )
     low, high = (
         vector(f"{name}[{side}]", none if one is None else one, names)
