@@ -102,11 +102,11 @@ def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: py
         ),
         (
             ["my_file.py:number"],
-            "expected a banded.ControlProblem, a banded.Problem or a function that returns one, got int",
+            "expected a banded.ControlProblem, a banded.Problem, banded.Phases or a function that returns one, got int",
         ),
         (
             ["my_file.py:loss"],
-            "expected a banded.ControlProblem, a banded.Problem or a function that returns one, got the function loss",
+            "a banded.Problem, banded.Phases or a function that returns one, got the function loss",
         ),
         (["my_file.py:taken"], "columns: expected names that are text, and none of the outcome's, got x, value"),
         (["my_file.py:ragged"], "columns: expected vectors of equal length, got t (8,), y (7,)"),

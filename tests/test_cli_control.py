@@ -45,9 +45,9 @@ def tired(x, u):
 
 weary = banded.ControlProblem(tired, 2, 1, **ends)
 both = banded.ControlProblem(rates, 2, 1, running_cost=effort, initial_state=[[0, 0], [0.1, 0]], final_state=[1, 0])
-out = banded.ControlProblem(rates, 2, 1, running_cost=effort, initial_state=[0, 0], duration=0.4)
-back = banded.ControlProblem(rates, 2, 1, running_cost=effort, final_state=[1, 0], duration=0.6)
-halves = banded.Phases([out, back], title="in halves")
+there = banded.ControlProblem(rates, 2, 1, running_cost=effort, initial_state=[0, 0])
+back = banded.ControlProblem(rates, 2, 1, running_cost=effort, initial_state=[1, 0], final_state=[0, 0])
+legs = banded.Phases([there, back], title="there and back")
 """
 
 
@@ -115,12 +115,17 @@ def test_solve_a_problem_from_a_file(
         assert saved["x"].shape[1] == 2
 
 
-def test_phases_from_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["solve", "mine.py:halves", "--quiet", "--nodes", "41", "--output", "out.npz"]) == 0
-    assert "in halves" in capsys.readouterr().out
-    found = PhasedSolution.load(folder / "out.npz")
-    assert [len(one.t) for one in found.phases] == [41, 41]
-    assert found.cost == pytest.approx(12, rel=1e-3)  # 12/T³: of the undivided move
+def test_phases_are_solved_drawn_and_saved(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "mine.py:legs", "--quiet", "--nodes", "9", "--output", "out.npz"]) == 0
+    assert "there and back" in capsys.readouterr().out
+    assert PhasedSolution.load(folder / "out.npz").cost == pytest.approx(24, rel=0.1)
+    assert (folder / "legs.png").is_file()
+
+
+def test_a_grid_as_fine_as_an_accuracy_asks_for(folder: Path) -> None:
+    for more, is_enough in (([], False), (["--accuracy", "1e-5"], True)):
+        assert main(["solve", "swingup", "--quiet", "--nodes", "21", "--output", "out.npz", *more]) == 0
+        assert (Solution.load(folder / "out.npz").accuracy <= 1e-5) is is_enough
 
 
 def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,7 +136,10 @@ def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: py
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["swing_up"], "expected one of swingup, block_move,"),
+        (["swing_up"], "or FILE.py:OBJECT, got 'swing_up'; 'swingup' may be meant"),
+        (["pendulum"], "expected one of swingup, block_move,"),
+        (["swingup", "--accuracy", "0"], "accuracy: expected a positive number such as 1e-6"),
+        (["mine.py:legs", "--animate", "a.gif"], "--animate: expected a problem with a scene, which legs has none of"),
         (["swingup", "--nodes", "1"], "nodes: expected at least 2, got 1"),
         (["swingup", "--scheme", "simpson"], "scheme: expected one of euler, trapezoidal, hermite-simpson"),
         (["swingup", "--output", "out.txt"], "--output: expected a file name that ends in .npz, got out.txt"),
@@ -141,8 +149,10 @@ def test_a_problem_without_solution_has_its_exit_status(folder: Path, capsys: py
             "--animate: expected a file name that ends in .gif or .html, got out.mp4",
         ),
         (["mine.py:problem", "--animate", "a.gif"], "--animate: expected a problem with a scene, which problem has"),
-        (["mine.py:halves", "--animate", "a.gif"], "--animate: expected a problem with a scene, which halves has"),
-        (["mine.py:rates"], "mine.py:rates: expected a banded.ControlProblem, banded.Phases, a banded.Problem or a"),
+        (
+            ["mine.py:rates"],
+            "mine.py:rates: expected a banded.ControlProblem, a banded.Problem, banded.Phases or a function that",
+        ),
         (["mine.py:absent"], "expected an object named 'absent', found rates, effort, problem, fixed, sized,"),
         (["mine.py:apart"], "dynamics of x1: expected finite numbers at the guess, got some that are not at node 0"),
         (["mine.py:weary"], "mine.py, line 31: RuntimeError: enough"),

@@ -7,9 +7,10 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -25,8 +26,6 @@ from banded.problems import CONTROL_PROBLEMS, PROBLEMS, Problem, unknowns
 SOLVED, NOT_SOLVED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 NODES, SCHEME = 101, "trapezoidal"  # of control problems
 SHORTEST, LONGEST = 4.0, 10.0  # seconds of an animation
-
-Solvable: TypeAlias = Problem | ControlProblem | Phases
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,18 +53,24 @@ def _parser() -> argparse.ArgumentParser:
     solve = commands.add_parser("solve", help="solve a problem, draw and save the solution")
     solve.add_argument(
         "name",
-        help="a name from `banded list`, or FILE.py:OBJECT for a banded.ControlProblem, banded.Phases or "
-        "banded.Problem of yours",
+        help="a name from `banded list`, or FILE.py:OBJECT for a banded.ControlProblem, a banded.Problem or "
+        "banded.Phases of yours",
     )
     solve.add_argument(
         "--nodes",
         type=int,
         metavar="N",
-        help=f"of a control problem, intervals plus one, in each phase (default: {NODES}); size of a problem that a "
-        "function `def problem(nodes=...)` makes",
+        help=f"of a control problem, intervals plus one (default: {NODES}); size of a problem that a function "
+        "`def problem(nodes=...)` makes",
     )
     solve.add_argument(
         "--scheme", metavar="NAME", help=f"of a control problem, such as hermite-simpson (default: {SCHEME})"
+    )
+    solve.add_argument(
+        "--accuracy",
+        type=float,
+        metavar="E",
+        help="of a control problem, such as 1e-6: finer grids until errors are no larger",
     )
     solve.add_argument("--animate", type=Path, metavar="FILE", help="animation of a control problem: .gif or .html")
     solve.add_argument("--plot", type=Path, metavar="FILE", help="picture to write (default: NAME.png)")
@@ -97,7 +102,7 @@ def _solve(options: argparse.Namespace) -> int:
         name, problem = _find(options.name, options.nodes)
         if isinstance(problem, ControlProblem | Phases):
             return _control(options, name, problem)
-        for option in ("scheme", "animate"):
+        for option in ("scheme", "accuracy", "animate"):
             if getattr(options, option) is not None:
                 raise ValueError(f"--{option}: expected a control problem, not {options.name}; leave it out")
         return _minimise(options, name, problem)
@@ -109,7 +114,7 @@ def _control(options: argparse.Namespace, name: str, problem: ControlProblem | P
     if options.animate is not None:
         _check_animation(options.animate, name, problem)
     nodes = NODES if options.nodes is None else options.nodes
-    solution = problem.solve(nodes, options.scheme or SCHEME, progress=not options.quiet)
+    solution = problem.solve(nodes, options.scheme or SCHEME, accuracy=options.accuracy, progress=not options.quiet)
     if not isinstance(solution, Solution | PhasedSolution):
         raise ValueError(f"{name}: expected one problem, got a batch of {len(solution)}; solve those from Python")
     print(solution)
@@ -117,7 +122,7 @@ def _control(options: argparse.Namespace, name: str, problem: ControlProblem | P
         solution.save(options.output)
         print(f"solution: {options.output}")
     _draw(solution.plot, picture, Path(f"{name}.png"))
-    if isinstance(solution, Solution) and options.animate is not None:
+    if options.animate is not None:
         _animate(solution, options.animate)
     return _exit_status(solution.status)
 
@@ -126,11 +131,11 @@ def _check_animation(path: Path, name: str, problem: ControlProblem | Phases) ->
     """Found before the solve, not after."""
     if path.suffix not in (".gif", ".html"):
         raise ValueError(f"--animate: expected a file name that ends in .gif or .html, got {path}")
-    if isinstance(problem, Phases) or problem.scene is None:
+    if all(one.scene is None for one in (problem.phases if isinstance(problem, Phases) else [problem])):
         raise ValueError(f"--animate: expected a problem with a scene, which {name} has none of; leave it out")
 
 
-def _animate(solution: Solution, path: Path) -> None:
+def _animate(solution: Solution | PhasedSolution, path: Path) -> None:
     seconds = min(max(solution.duration, SHORTEST), LONGEST)
     solution.animate(path, speed=solution.duration / seconds)
     print(f"animation: {path}")
@@ -220,9 +225,9 @@ def _split(name: str) -> tuple[Path | None, str]:
     return (Path(file), attribute) if colon and file.endswith(".py") else (None, name)
 
 
-def _find(name: str, nodes: int | None) -> tuple[str, Solvable]:
+def _find(name: str, nodes: int | None) -> tuple[str, Problem | ControlProblem | Phases]:
     """The problem and a short name for its files."""
-    known: dict[str, Callable[..., Solvable]] = {**CONTROL_PROBLEMS, **PROBLEMS}
+    known: dict[str, Callable[..., Problem | ControlProblem]] = {**CONTROL_PROBLEMS, **PROBLEMS}
     if name in known:
         return name, _make(known[name], name, nodes)
     file, attribute = _split(name)
@@ -230,12 +235,16 @@ def _find(name: str, nodes: int | None) -> tuple[str, Solvable]:
         return attribute, _make(_load(file, attribute), name, nodes)
     if name.endswith(".py"):
         raise ValueError(f"expected FILE.py:OBJECT, such as {name}:problem, got {name!r}")
+    if near := get_close_matches(name, known, 1):
+        raise ValueError(
+            f"expected a name that `banded list` shows, or FILE.py:OBJECT, got {name!r}; {near[0]!r} may be meant"
+        )
     raise ValueError(
         f"expected one of {', '.join(known)}, or FILE.py:OBJECT, got {name!r}; `banded list` describes them"
     )
 
 
-def _make(source: object, name: str, nodes: int | None) -> Solvable:
+def _make(source: object, name: str, nodes: int | None) -> Problem | ControlProblem | Phases:
     """A problem as it is, or made by a function that may take `nodes`."""
     parameters = inspect.signature(source).parameters.values() if callable(source) else ()
     sized = "nodes" in [parameter.name for parameter in parameters]
@@ -245,8 +254,8 @@ def _make(source: object, name: str, nodes: int | None) -> Solvable:
         return source
     if not isinstance(source, Problem):
         raise FileFormatError(
-            f"{name}: expected a banded.ControlProblem, banded.Phases, a banded.Problem or a function that returns "
-            f"one, got {_describe(source)}"
+            f"{name}: expected a banded.ControlProblem, a banded.Problem, banded.Phases or a function that "
+            f"returns one, got {_describe(source)}"
         )
     if nodes is not None and not sized:
         raise ValueError(

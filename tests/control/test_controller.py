@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,50 @@ def test_the_step_may_be_another() -> None:
         iterations.append(often.solution.iterations)
     assert max(iterations[1:]) < iterations[0]
     assert banded.Controller(pendulum(), nodes=41, step=0)(x).shape == (1,)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_horizon_begins_when_it_is_told(compile: bool) -> None:
+    """At each time, as the same problem with that initial time; which is left as it was."""
+    problem = pendulum(running_cost=lambda x, u, t: (x[0] - (2 * t).sin()).square() + 0.01 * u[0].square())
+    controller = banded.Controller(problem, nodes=21, compile=compile)
+    x = torch.tensor([0.0, 2.0], dtype=torch.float64)
+    for t in (0.0, 0.3, 5.0, 1.0):
+        u = controller(x, t)
+        alone = replace(problem, initial_time=t).solve(21, initial_state=x)
+        assert controller.solution is not None
+        torch.testing.assert_close(controller.solution.t, alone.t)
+        torch.testing.assert_close(u, alone.u[0], atol=1e-5, rtol=0)
+        assert controller.solution.result is not None
+        assert controller.solution.result.conditions is not None
+        assert f"node 0 (t = {t:.4g})" in controller.solution.result.conditions.name(0)
+    assert controller.solution is not None
+    assert controller.solution.simulate().gap < 0.1
+    assert float(problem.solve(21, initial_state=x).t[0]) == 0
+    controller(x)
+    assert float(controller.solution.t[0]) == 0  # t counts from now, where nothing is told
+
+
+def test_a_moving_target_is_followed_from_the_last_trajectory() -> None:
+    problem = block(
+        final_state=None,
+        duration=2.0,
+        running_cost=lambda x, u, t: (x[0] - t.sin()).square() + 1e-3 * u[0].square(),
+    )
+    controller = banded.Controller(problem, nodes=21)
+    x, iterations = torch.tensor([0.0, 1.0], dtype=torch.float64), []
+    for k in range(40):
+        x = moved(x, controller(x, STEP * k), pushed)
+        assert controller.solution is not None
+        iterations.append(controller.solution.iterations)
+    assert float(x[0]) == pytest.approx(math.sin(40 * STEP), abs=0.05)
+    assert max(iterations[1:]) <= iterations[0]
+
+
+@pytest.mark.parametrize("t", ["1", math.nan, math.inf, [0.0]])
+def test_what_is_no_time(t: Any) -> None:
+    with pytest.raises(TypeError, match="t: expected a finite number, or None, got"):
+        banded.Controller(pendulum(), nodes=11)([0, 0], t)
 
 
 def test_a_guess_is_for_the_first_call() -> None:

@@ -51,6 +51,30 @@ def test_functions_that_would_say_something_else(given: dict[str, Any], error: t
         block(**given)
 
 
+def test_a_list_may_hold_vectors_of_one_number() -> None:
+    """U is a vector, though of one control."""
+    usual = block().solve(7)
+    assert block(dynamics=lambda x, u: [x[1], u]).solve(7).cost == usual.cost
+    with pytest.raises(
+        ValueError, match=r"dynamics: expected a list of numbers, got one of shape \(2,\) in it; x\[1\] is"
+    ):
+        block(dynamics=lambda x, u: [x, u[0]])
+
+
+@pytest.mark.parametrize(
+    "dynamics",
+    [
+        torch.nn.Bilinear(2, 1, 2),  # of float32
+        lambda x, u: torch.stack([x[1], u[1]]),
+        lambda x, u: torch.stack([x.speed, u[0]]),
+    ],
+)
+def test_errors_of_functions_tell_what_these_were_given(dynamics: Any) -> None:
+    with pytest.raises((RuntimeError, IndexError, AttributeError)) as caught:
+        block(dynamics=dynamics)
+    assert "dynamics was called for one node: with vectors of 2 and 1 numbers" in caught.value.__notes__[0]
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_constants_change_nothing_else(scheme: str) -> None:
     """They have no graph for autograd, where they are all that a function of a point returns."""

@@ -75,7 +75,7 @@ def test_a_duration_may_be_any_number() -> None:
         ({"parameters": 1, "parameter_bounds": (2, 1)}, ValueError, "parameter_bounds: expected lower <= upper"),
         ({"initial_state": [0, 0, 0]}, ValueError, r"initial_state: expected 2 numbers, .* got shape \(3,\)"),
         ({"final_state": [0, INF]}, ValueError, "final_state: expected finite numbers, or nan for what is free"),
-        ({"initial_state": {"position": 0}}, TypeError, "initial_state: expected a number, or 2 numbers"),
+        ({"initial_state": {0}}, TypeError, "initial_state: expected a number, or 2 numbers"),
         ({"initial_time": "noon"}, TypeError, "initial_time: expected a number, got 'noon'"),
         ({"initial_time": INF}, TypeError, "initial_time: expected a number, got inf"),
         ({"initial_time": True}, TypeError, "initial_time: expected a number, got True"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from moves import block, dot, moved
 
+from banded import Phases
 from banded.control.scenes import INSTANTS
 
 pytest.importorskip("matplotlib")
@@ -52,6 +53,37 @@ def test_a_strobe_fades_what_was_earlier() -> None:
     assert len(alphas) == INSTANTS
     assert alphas == sorted(alphas)
     assert alphas[-1] == 1
+
+
+def test_a_strobe_has_the_same_colors_at_all_instants() -> None:
+    def scene(axes: Any, t: float, x: Any, u: Any) -> None:
+        axes.plot([float(x[0]), t], [0, 1])
+        axes.plot([float(x[0]), t], [1, 0])
+
+    lines = replace(moved(), problem=block(scene=scene)).plot().axes[0].lines
+    colors = [line.get_color() for line in lines]
+    assert colors == colors[:2] * INSTANTS
+    assert colors[0] != colors[1]
+
+
+def test_phases_are_animated_one_after_the_other(tmp_path: Path) -> None:
+    seen = []
+
+    def scene(axes: Any, t: float, x: Any, u: Any) -> None:
+        seen.append(t)
+        dot(axes, t, x, u)
+
+    there, back = block(scene=scene), block(initial_state=[1, 0], final_state=[0, 0])
+    both = Phases([there, replace(back, scene=scene)]).solve(9)
+    both.animate(tmp_path / "one.gif", 10)
+    total = sum(frames(tmp_path / "one.gif"))
+    assert total == pytest.approx(1000 * both.duration + 600, abs=200)
+    assert (min(seen), max(seen)) == (0, 2)
+    seen.clear()
+    Phases([there, back]).solve(9).animate(tmp_path / "two.gif", 10)  # one without a scene is left out
+    assert max(seen) < 1 <= max(seen) + 0.11
+    with pytest.raises(ValueError, match="animate: expected a solution of a problem with a scene"):
+        Phases([replace(there, scene=None), back]).solve(9).animate(tmp_path / "three.gif")
 
 
 def test_errors_say_what_to_do(tmp_path: Path) -> None:

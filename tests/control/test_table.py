@@ -3,7 +3,10 @@
 import sys
 
 import pytest
-from moves import block, halves, moved
+import torch
+from moves import block, moved
+
+from banded import ControlProblem, Phases
 
 
 def test_columns_have_the_names_of_states_controls_and_costates() -> None:
@@ -20,14 +23,20 @@ def test_columns_have_the_names_of_states_controls_and_costates() -> None:
     assert float(solution.x[0, 1]) == 0
 
 
-def test_phases_are_told_by_their_numbers() -> None:
-    pytest.importorskip("pandas")
-    found = halves().solve((9, 13))
-    table = found.to_dataframe()
-    assert table.index.names == ["phase", "t"]
-    assert table.loc[1].index.tolist() == found.phases[1].t.tolist()
-    for number, one in enumerate(found.phases):
-        assert table.loc[number][one.controls[0]].tolist() == one.u[:, 0].tolist()
+def test_phases_stand_below_each_other() -> None:
+    pandas = pytest.importorskip("pandas")
+    there = block(final_state=None, title="there")
+    slide = ControlProblem(
+        lambda x, u: torch.stack([x[1], 0 * x[1]]), ("position", "speed"), 0, final_state=[1, torch.nan]
+    )
+    solution = Phases([there, slide]).solve([5, 3])
+    table = solution.to_dataframe()
+    assert table["phase"].tolist() == [solution.names[0]] * 5 + [solution.names[1]] * 3
+    assert table.index.tolist() == [t for one in solution.phases for t in one.t.tolist()]
+    assert table["force"].isna().tolist() == [False] * 5 + [True] * 3
+    pandas.testing.assert_frame_equal(
+        table.iloc[:5].drop(columns="phase"), solution.phases[0].to_dataframe(), check_like=True
+    )
 
 
 def test_without_pandas_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

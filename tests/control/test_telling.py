@@ -31,6 +31,27 @@ def test_active_bounds_are_named_with_their_times(scheme: str) -> None:
     assert "falls by 2" in text  # dJ/dx, -24 without bounds
 
 
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_units_of_a_control_do_not_matter_to_what_is_active(unit: float) -> None:
+    """Full force, and then full brakes: at all nodes but those beside the switch, whose multipliers vanish."""
+    usual = hasty(
+        dynamics=lambda x, u: torch.stack([x[1], u[0] / unit]), control_bounds=(-unit, unit), guess={"u": [0.1 * unit]}
+    )
+    path = replace(
+        usual,
+        control_bounds=None,
+        path_constraint=lambda x, u: torch.stack([u[0] + unit, unit - u[0]]),
+    )
+    for problem in (usual, path) if unit >= 1 else (usual,):
+        solution = problem.solve(41)
+        assert solution.success
+        lower, upper = active(solution.result)
+        (braking,), (pushing,) = lower.spans, upper.spans
+        assert pushing.nodes[0] == 0
+        assert 18 <= pushing.nodes[1] <= 20 <= braking.nodes[0] <= 22
+        assert braking.nodes[1] == 40
+
+
 def test_all_kinds_of_constraints_are_named() -> None:
     problem = hasty(
         path_constraint=lambda x, u: torch.stack([0.5 - x[1], 3 + u[0]]),

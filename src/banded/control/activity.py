@@ -154,7 +154,9 @@ def _path(conditions: Conditions) -> Iterator[Active]:
     if block is None:
         return
     (clock,) = rules.clocks
-    forces = rules.part(conditions.forces()[: len(conditions.rows)], name, block.size)
+    room, pressure = (rules.part(one, name, block.size) for one in (conditions.rows, conditions.multipliers))
+    unit = room.amax(0).clamp(min=1)  # of newtons, say, there may be thousands: what is active does not hang on that
+    forces = torch.where(pressure * unit > room / unit, pressure, 0)
     order = block.times.argsort()
     for i in range(block.size):
         force = forces[order, i]
@@ -178,6 +180,6 @@ def _spans(clock: Clock, times: Sequence[float | None], force: Tensor, exists: T
     spans = []
     for run in found:
         ends = times[run[0]] or 0.0, times[run[-1]] or 0.0
-        first, last = (clock.start + clock.duration * s for s in ends)
+        first, last = (float(clock.start) + clock.duration * s for s in ends)
         spans.append(Span(first, last, (clock.node(ends[0]), clock.node(ends[1])), float(force[run].max())))
     return tuple(spans)

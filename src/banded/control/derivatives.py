@@ -21,7 +21,7 @@ AWAY = 0.05  # from where functions are tried, likewise: kinks and zeros are the
 SEEN = 1e-8  # a change of a function that is no rounding, beside 1 + its size
 
 
-WAY_OUT = "keep to torch operations: .detach(), .item(), float(), torch.tensor() and NumPy lose derivatives"
+WAY_OUT = "keep to torch operations: .detach(), .item(), float(), torch.tensor(), math and NumPy lose derivatives"
 
 
 class Variables(NamedTuple):

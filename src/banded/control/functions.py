@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -82,7 +83,13 @@ class NodeFunction:
 
     def _entry(self, one: Any, like: Tensor) -> Tensor:
         self._check_real(one)
-        return torch.as_tensor(one, dtype=like.dtype, device=like.device)
+        entry = torch.as_tensor(one, dtype=like.dtype, device=like.device)
+        if entry.numel() != 1:
+            raise ValueError(
+                f"{self.name}: expected a list of numbers, got one of shape {tuple(entry.shape)} in it; x[1] is one, "
+                "and torch.cat joins vectors"
+            )
+        return entry.reshape(())  # u is a vector, though of one control: u - x[0] is meant as u[0] - x[0]
 
     def _check_real(self, one: Any) -> None:
         """Truth values are refused: a path constraint of such would say nothing, for both 1 >= 0 and 0 >= 0."""
@@ -129,7 +136,8 @@ class Functions:
         path: what is to be >= 0 at each node, or None.
         final: the cost at the end, or None.
         boundary: what both ends obey, or None.
-        start: time at the first node; less the durations that are to be found and come before it.
+        start: `()`: time at the first node, less the durations that are to be found and come before it; compiled
+            functions look at this very tensor, so another time is written into it (`beginning`).
         duration: T, or None where it is to be found.
         path_size, boundary_size: how many numbers these return.
         before: how many durations that are to be found come before the first node, and count in t.
@@ -143,7 +151,7 @@ class Functions:
     path: NodeFunction | None
     final: NodeFunction | None
     boundary: NodeFunction | None
-    start: float
+    start: Tensor
     duration: float | None
     path_size: int = 0
     boundary_size: int = 0
@@ -165,7 +173,17 @@ class Functions:
         """1 if there is a running cost."""
         return int(self.running_cost is not None)
 
-    def split(self, shared: Tensor) -> tuple[Tensor | float, Tensor, Tensor]:
+    @contextmanager
+    def beginning(self, t: float | None) -> Iterator[None]:
+        """Another time at the first node, for as long as this lasts; None for the usual one."""
+        usual = float(self.start)
+        self.start.fill_(usual if t is None else t)
+        try:
+            yield
+        finally:
+            self.start.fill_(usual)
+
+    def split(self, shared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The time at the first node, T `(...)`, and p `(..., np)` from what all nodes share, `(..., ns)`."""
         before, own = shared[..., : self.before], shared[..., self.before :]
         start = self.start + before.sum(-1) if self.before else self.start

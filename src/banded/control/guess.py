@@ -50,7 +50,7 @@ def start(
     duration = duration_of(problem, guess)
     asked = [*before[: problem.functions.before], *[duration] * problem.is_free]
     shared = _shared(problem, asked, given.get("parameters"))
-    begin = sum(before, torch.tensor(problem.functions.start, dtype=DTYPE))
+    begin = sum(before, problem.functions.start)
     middle = (setup.grid[1:] + setup.grid[:-1]) / 2
 
     def sample(name: str, s: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from banded.control.ends import Link
 from banded.control.functions import NodeFunction
 from banded.control.problem import ControlProblem
-from banded.control.stated import DTYPE, Stated, typical
+from banded.control.stated import Stated, typical
 
 if TYPE_CHECKING:
     from banded.control.phases import Phases
@@ -77,7 +77,7 @@ def _timed(stated: Sequence[Stated], asking: Sequence[bool]) -> tuple[Stated, ..
     found, start, free = [], stated[0].functions.start, 0
     for one, asks in zip(stated, asking, strict=True):
         found.append(replace(one, functions=replace(one.functions, start=start, before=free if asks else 0)))
-        start += one.functions.duration or 0.0
+        start = start + (one.functions.duration or 0.0)
         free += one.is_free
     return tuple(found)
 
@@ -153,7 +153,7 @@ def _tied(
     one = sides[0] if phase >= 0 else sides[1]
     wanted = (sides[0].final, sides[1].initial) if phase >= 0 else (sides[0].initial, sides[1].final)
     x = [typical(side.state_bounds, end) for side, end in zip(sides, wanted, strict=True)]
-    p, t = typical(one.parameter_bounds), torch.tensor(one.functions.start, dtype=DTYPE)
+    p, t = typical(one.parameter_bounds), one.functions.start
     size = len(function(*x, t=t, p=p))
     if not size:
         raise ValueError(f"{name}: expected at least one number, got an empty tensor")

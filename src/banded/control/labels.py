@@ -20,13 +20,13 @@ class Clock:
 
     Attributes:
         grid: `(T,)`: the nodes in normalised time s, from 0 to 1.
-        start: time at the first node.
+        start: time at the first node, which a tensor follows where it changes.
         duration: T, or None where it or the start is not known yet.
         phase: which one's they are, in words; empty where there is one only.
     """
 
     grid: Tensor
-    start: float
+    start: float | Tensor
     duration: float | None
     phase: str = ""
 
@@ -38,7 +38,7 @@ class Clock:
         """In words: t = 0.74."""
         if self.duration is None:
             return f"at {100 * s:.3g} % of the duration"
-        return f"t = {self.start + s * self.duration:.4g}"
+        return f"t = {float(self.start + s * self.duration):.4g}"
 
     def told(self, what: str) -> str:
         """With the phase, if there are many."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from banded.control import picture, storing
+from banded.control import picture, scenes, storing
 from banded.control.many import Many
 from banded.control.simulation import PhasedSimulation, simulate_phases
 from banded.control.solution import Solution
-from banded.control.table import table_of_phases
+from banded.control.table import table
 from banded.control.telling import explanation_of_phases, summary_of_phases
 from banded.errors import FileFormatError
 from banded.optimize import Record, Result, Status
@@ -113,13 +113,27 @@ class PhasedSolution:
         """
         return picture.draw(self.phases, costates, "" if self.problem is None else self.problem.title)
 
+    def animate(self, path: str | os.PathLike[str], fps: float = 25, *, speed: float = 1) -> None:
+        """Write the scenes of the phases, one after the other, as `Solution.animate` does; those without are left out.
+
+        Args:
+            path: a file that ends in .gif or .html.
+            fps: frames in a second.
+            speed: how many units of time pass in a second.
+
+        Raises:
+            ValueError: where no phase has a scene, for another suffix, or for more than 2,000 frames.
+            ModuleNotFoundError: where the extra `plot` is not installed.
+        """
+        scenes.animate(self.phases, Path(path), fps, speed)
+
     def to_dataframe(self) -> pandas.DataFrame:
-        """A row for each node, by the phase's number from 0 and time; nan stands for states and controls it has not.
+        """A row for each node of each phase, as `Solution.to_dataframe` has it, after a column with the phase's name.
 
         Raises:
             ModuleNotFoundError: where pandas is not installed.
         """
-        return table_of_phases(self)
+        return table(self.phases, self.names)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all but `problem` and `result` to a file that ends in .npz, making its folder.

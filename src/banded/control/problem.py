@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from banded.canvas import Axes
 
 Numbers = Any
-"""What makes a vector: a number, a sequence of numbers, an array or a tensor."""
+"""What makes a vector: a number, a sequence of numbers, an array or a tensor; of states, numbers by name, too."""
+Bounds = tuple[Numbers, Numbers] | Mapping[str, tuple[float | None, float | None]] | None
 KEPT = 16  # solvers
-One = float | Sequence[float] | None
+One = float | Sequence[float] | Mapping[str, float] | None
 """What makes a vector for sure, and no batch of them."""
 
 
@@ -59,9 +60,11 @@ class ControlProblem:
         final_cost: of the last x, `()`; its t is T.
         path_constraint: what is to be >= 0 at every node, `()` or `(ng,)`.
         boundary_constraint: what is to be 0, of the first and the last x, `()` or `(nb,)`.
-        initial_state: where it begins; nan leaves an entry free.
+        initial_state: where it begins; nan leaves an entry free. A dictionary has numbers by name, and leaves all
+            others free.
         final_state: where it ends, likewise; None leaves all free.
         state_bounds: a pair (lower, upper), each a number or one for each state; None or infinite where there is none.
+            Or a dictionary with such a pair of numbers for each name that has bounds.
         control_bounds: likewise.
         duration: T, or a pair (low, high) where it is to be found.
         parameters: of the functions, to be found: how many, or their names.
@@ -86,11 +89,11 @@ class ControlProblem:
     boundary_constraint: Callable[..., Any] | None = None
     initial_state: Numbers = None
     final_state: Numbers = None
-    state_bounds: tuple[Numbers, Numbers] | None = None
-    control_bounds: tuple[Numbers, Numbers] | None = None
+    state_bounds: Bounds = None
+    control_bounds: Bounds = None
     duration: float | tuple[float, float] = 1.0
     parameters: int | Sequence[str] = 0
-    parameter_bounds: tuple[Numbers, Numbers] | None = None
+    parameter_bounds: Bounds = None
     initial_time: float = 0.0
     periodic: bool | Sequence[str] = False
     guess: Mapping[str, Any] | None = None

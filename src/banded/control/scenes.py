@@ -15,11 +15,11 @@ from banded.canvas import new_figure, new_movie
 
 if TYPE_CHECKING:
     from banded.canvas import Axes
-    from banded.control.curves import Samples
     from banded.control.solution import Solution
 
 Scene = Callable[["Axes", float, Tensor, Tensor], None]
 Instant = tuple[float, Tensor, Tensor]
+Moment = tuple[Scene, Instant]
 INSTANTS = 9  # of a picture
 FAINTEST = 0.13
 LOOKED = 60  # instants that the limits of an animation are taken from
@@ -28,23 +28,31 @@ HOLD = 0.6  # seconds at the end
 INCHES, SHORTEST, TALLEST = 6.4, 2.4, 6.4
 
 
-def moments_of(phases: Sequence[Solution]) -> list[tuple[Scene, Instant]]:
+def moments_of(phases: Sequence[Solution]) -> list[Moment]:
     """Some instants from the first phase to the last, of those that have a scene."""
-    starts = torch.stack([one.t[0] for one in phases])
+    t = phases[0].t
+    return _moments(phases, torch.linspace(float(t[0]), float(phases[-1].t[-1]), INSTANTS, dtype=t.dtype))
+
+
+def _moments(phases: Sequence[Solution], times: Tensor) -> list[Moment]:
+    """The instants of those times `(P,)`, rising, that are in a phase with a scene."""
+    number_of = torch.searchsorted(torch.stack([one.t[0] for one in phases]), times, right=True) - 1
     found = []
-    for t in torch.linspace(float(starts[0]), float(phases[-1].t[-1]), INSTANTS, dtype=starts.dtype):
-        phase = phases[int(torch.searchsorted(starts, t, right=True)) - 1]
+    for number, phase in enumerate(phases):
         scene = None if phase.problem is None else phase.problem.scene
-        if scene is not None:
-            found.append((scene, _instants(phase.resample(grid=t[None]))[0]))
+        mine = times[number_of == number].clamp(phase.t[0], phase.t[-1])
+        if scene is not None and len(mine):
+            samples = phase.resample(grid=mine)
+            found += [(scene, one) for one in zip(samples.t.tolist(), samples.x, samples.u, strict=True)]
     return found
 
 
-def strobe(axes: Axes, moments: Sequence[tuple[Scene, Instant]]) -> None:
+def strobe(axes: Axes, moments: Sequence[Moment]) -> None:
     """Instants over each other, the earlier ones fainter."""
     _bare(axes)
     for number, (scene, one) in enumerate(moments):
         known = set(axes.get_children())
+        axes.set_prop_cycle(None)  # what is drawn without a color has the same one at all instants
         scene(axes, *one)
         share = number / (len(moments) - 1) if len(moments) > 1 else 1.0
         for artist in set(axes.get_children()) - known:
@@ -54,14 +62,13 @@ def strobe(axes: Axes, moments: Sequence[tuple[Scene, Instant]]) -> None:
     axes.autoscale_view()
 
 
-def animate(solution: Solution, path: Path, fps: float, speed: float) -> None:
-    """Write an animation.
+def animate(phases: Sequence[Solution], path: Path, fps: float, speed: float) -> None:
+    """Write an animation of one phase after the other, of those that have a scene.
 
     Raises:
         ValueError: where there is no scene, or for arguments that do not fit.
     """
-    scene = None if solution.problem is None else solution.problem.scene
-    if scene is None:
+    if all(one.problem is None or one.problem.scene is None for one in phases):
         raise ValueError(
             "animate: expected a solution of a problem with a scene, a function of (axes, t, x, u) that draws an "
             "instant; give the problem one: ControlProblem(..., scene=...)"
@@ -70,18 +77,20 @@ def animate(solution: Solution, path: Path, fps: float, speed: float) -> None:
         raise ValueError(f"{path}: expected the name of a file that ends in .gif or .html")
     if not all(isinstance(one, Real) and one > 0 for one in (fps, speed)):
         raise ValueError(f"fps, speed: expected positive numbers, got {fps!r} and {speed!r}")
-    times = _times(solution, fps if path.suffix == ".html" else _of_gif(fps), speed)
-    writer = new_movie(path.suffix, fps if path.suffix == ".html" else _of_gif(fps))
+    fps = fps if path.suffix == ".html" else _of_gif(fps)
+    first, last = float(phases[0].t[0]), float(phases[-1].t[-1])
+    frames = _moments(phases, _times(first, last, fps, speed))
+    writer = new_movie(path.suffix, fps)
     path.parent.mkdir(parents=True, exist_ok=True)
-    size, limits = _measured(scene, solution)
+    size, limits = _measured(_moments(phases, torch.linspace(first, last, LOOKED, dtype=phases[0].t.dtype)))
     figure = new_figure(size)
     axes = figure.subplots()
-    _draw_frame(axes, scene, (float(solution.t[0]), solution.x[0], solution.u[0]), limits)
+    _draw_frame(axes, frames[0], limits)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # which would take longer than the frames
     with writer.saving(figure, str(path), dpi=100):
-        for one in _instants(solution.resample(grid=times)):
-            _draw_frame(axes, scene, one, limits)
+        for one in frames:
+            _draw_frame(axes, one, limits)
             writer.grab_frame()
 
 
@@ -90,27 +99,22 @@ def _of_gif(fps: float) -> float:
     return 100 / max(2, round(100 / fps))
 
 
-def _times(solution: Solution, fps: float, speed: float) -> Tensor:
+def _times(first: float, last: float, fps: float, speed: float) -> Tensor:
     """Those of the frames: real time where `speed` is 1, and a rest at the end."""
-    first, last = float(solution.t[0]), float(solution.t[-1])
     count = math.ceil((last - first) / speed * fps) + 1
     if count > FRAMES:
         raise ValueError(
             f"speed: expected one that makes at most {FRAMES} frames, got {speed:g}, which makes {count}; "
             f"{(last - first) / 10:.3g} makes an animation of 10 seconds"
         )
-    times = first + speed / fps * torch.arange(count + round(HOLD * fps), dtype=solution.t.dtype)
+    times = first + speed / fps * torch.arange(count + round(HOLD * fps), dtype=torch.float64)
     return times.clamp(max=last)
 
 
-def _instants(samples: Samples) -> list[Instant]:
-    return list(zip(samples.t.tolist(), samples.x, samples.u, strict=True))
-
-
-def _measured(scene: Scene, solution: Solution) -> tuple[tuple[float, float], dict[str, Any]]:
+def _measured(moments: Sequence[Moment]) -> tuple[tuple[float, float], dict[str, Any]]:
     """A size in inches, and limits that hold all instants."""
     axes = new_figure((INCHES, INCHES)).subplots()
-    for one in _instants(solution.resample(LOOKED)):
+    for scene, one in moments:
         scene(axes, *one)
     axes.autoscale_view()
     limits: dict[str, Any] = {"xlim": axes.get_xlim(), "ylim": axes.get_ylim()}
@@ -118,7 +122,8 @@ def _measured(scene: Scene, solution: Solution) -> tuple[tuple[float, float], di
     return (INCHES, min(max(INCHES * height / width, SHORTEST), TALLEST) + 0.4), limits
 
 
-def _draw_frame(axes: Axes, scene: Scene, one: Instant, limits: dict[str, Any]) -> None:
+def _draw_frame(axes: Axes, moment: Moment, limits: dict[str, Any]) -> None:
+    scene, one = moment
     axes.clear()
     _bare(axes)
     axes.set(**limits)

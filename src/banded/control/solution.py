@@ -169,7 +169,7 @@ class Solution:
             ValueError: where the problem has no scene, for another suffix, or for more than 2,000 frames.
             ModuleNotFoundError: where the extra `plot` is not installed.
         """
-        scenes.animate(self, Path(path), fps, speed)
+        scenes.animate([self], Path(path), fps, speed)
 
     def to_dataframe(self) -> pandas.DataFrame:
         """A row for each node, by time: states, controls and costates, as `costate_x`.
@@ -177,7 +177,7 @@ class Solution:
         Raises:
             ModuleNotFoundError: where pandas is not installed.
         """
-        return table(self)
+        return table([self])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all but `problem` and `result` to a file that ends in .npz, and what `explain` says of them.

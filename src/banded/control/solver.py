@@ -12,7 +12,7 @@ from torch import Tensor
 from banded.control.guess import batched, start
 from banded.control.outcome import outcome
 from banded.control.programme import Programme
-from banded.control.setup import Trajectory
+from banded.control.setup import Setup, Trajectory
 from banded.control.solution import Solution
 from banded.control.solutions import Solutions, solutions
 from banded.control.stage import Engines
@@ -85,10 +85,25 @@ class Solver:
         final: Tensor,
         warm: Solution | Solutions | None,
         options: Options,
+        time: float | None = None,
     ) -> Solution | Solutions:
-        """A problem of one phase: from a guess, between ends `(nx,)`, or `(B, nx)` for a batch."""
+        """A problem of one phase: from a guess, between ends `(nx,)`, or `(B, nx)` for a batch.
+
+        It begins at a time of its own, or at another.
+        """
         (setup,) = self.programme.phases
-        initial, final = batched(initial, final)
+        with setup.problem.functions.beginning(time):
+            return self._solve(setup, guess, (initial, final), warm, options)
+
+    def _solve(
+        self,
+        setup: Setup,
+        guess: Any,
+        ends: tuple[Tensor, Tensor],
+        warm: Solution | Solutions | None,
+        options: Options,
+    ) -> Solution | Solutions:
+        initial, final = batched(*ends)
         first = start(setup, guess, initial, final)
         initial, final = (one.expand(*first.x.shape[:-2], -1) for one in (initial, final))
         known = None if warm is None or warm.scheme != setup.scheme.name else warm.result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -144,7 +144,8 @@ def vector(name: str, given: Any, names: Sequence[str]) -> Tensor:
             raise TypeError("no real numbers")
         found = torch.as_tensor(given, dtype=DTYPE).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{name}: expected a number, or {len(names)} numbers, got {given!r}") from error
+        hint = "; nan stands for what is free, inf for what has no bound" if _has_none(given) else ""
+        raise TypeError(f"{name}: expected a number, or {len(names)} numbers, got {given!r}{hint}") from error
     if not found.ndim:
         return found.expand(len(names)).clone()
     if found.shape[-1] != len(names):
@@ -155,12 +156,29 @@ def vector(name: str, given: Any, names: Sequence[str]) -> Tensor:
     return found.clone()
 
 
+def _by_name(name: str, given: Mapping[str, Any], names: Sequence[str], missing: Any) -> list[Any]:
+    """What is given for each name.
+
+    Raises:
+        ValueError: if something is given for another one.
+    """
+    if unknown := [one for one in given if one not in names]:
+        raise ValueError(f"{name}: expected names among {', '.join(names) or 'none'}, got {unknown[0]!r}")
+    return [given.get(one, missing) for one in names]
+
+
+def _has_none(given: Any) -> bool:
+    return isinstance(given, tuple | list) and any(one is None for one in given)
+
+
 def end(name: str, given: Any, names: Sequence[str], bounds: Pair) -> Tensor:
     """A first or last state `(..., nx)`, nan where it is free.
 
     Raises:
         TypeError, ValueError: if it is no such thing, or outside the bounds.
     """
+    if isinstance(given, Mapping):
+        given = [torch.nan if one is None else one for one in _by_name(name, given, names, None)]
     found = vector(name, torch.nan if given is None else given, names)
     if bool(found.isinf().any()):
         raise ValueError(f"{name}: expected finite numbers, or nan for what is free, got {found.tolist()}")
@@ -175,10 +193,24 @@ def end(name: str, given: Any, names: Sequence[str], bounds: Pair) -> Tensor:
     return found
 
 
+def _sides(name: str, pairs: Sequence[Any]) -> Any:
+    """Lists of all lower and of all upper ones."""
+    for one in pairs:
+        if not isinstance(one, tuple | list) or len(one) != 2:
+            raise TypeError(f"{name}: expected a pair (lower, upper) for each name, got {one!r}")
+    none = -torch.inf, torch.inf
+    return tuple([none[side] if one[side] is None else one[side] for one in pairs] for side in (0, 1))
+
+
 def _bounds(name: str, given: Any, names: Sequence[str]) -> Pair:
     pair = (None, None) if given is None else given
+    if isinstance(given, Mapping):
+        pair = _sides(name, _by_name(name, given, names, (None, None)))
     if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise TypeError(f"{name}: expected a pair (lower, upper), got {given!r}")
+        raise TypeError(
+            f"{name}: expected a pair (lower, upper), got {given!r}; either is a number, or a list of one for each of "
+            f"{', '.join(names) or 'nothing'}; a dictionary has a pair for each name"
+        )
     low, high = (
         vector(f"{name}[{side}]", none if one is None else one, names)
         for side, (one, none) in enumerate(zip(pair, (-torch.inf, torch.inf), strict=True))
@@ -248,7 +280,7 @@ def _functions(
         of("path_constraint", ("x", "u"), None),
         of("final_cost", ("x",), 0),
         of("boundary_constraint", ("first", "last"), None),
-        start,
+        torch.tensor(start, dtype=DTYPE),
         duration[0] if duration[0] == duration[1] else None,
     )
 
@@ -259,7 +291,7 @@ def _measured(one: Stated) -> Functions:
     state = Variables(one.states, typical(one.state_bounds, one.initial, one.final), *one.state_bounds)
     control = Variables(one.controls, typical(one.control_bounds), *one.control_bounds)
     p = Variables(one.parameters, typical(one.parameter_bounds), *one.parameter_bounds)
-    start = torch.tensor([functions.start], dtype=DTYPE)
+    start = functions.start.reshape(1)
     span = torch.inf if one.is_free else 0.0  # a time that is given needs no derivatives
     t = Variables(("t",), start, start - span, start + span)
     ends = [state._replace(names=[f"the {which} {name}" for name in one.states]) for which in ("first", "last")]
@@ -292,7 +324,14 @@ def _tried(function: NodeFunction, leading: Sequence[Tensor], t: Tensor, p: Tens
     with torch.inference_mode(mode=False):
         given = [one.clone() for one in leading]
         before = [one._version for one in given]
-        size = function(*given, t=t.clone(), p=p.clone()).numel()
+        try:
+            size = function(*given, t=t.clone(), p=p.clone()).numel()
+        except (RuntimeError, LookupError, AttributeError) as error:  # of what is done in there
+            error.add_note(
+                f"{function.name} was called for one node: with vectors of {' and '.join(map(str, map(len, given)))} "
+                "numbers, all float64; modules become so by module.double()"
+            )
+            raise
     if [one._version for one in given] != before:
         raise ValueError(
             f"{function.name}: expected a function that leaves its arguments as they are, got one that writes into "

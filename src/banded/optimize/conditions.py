@@ -90,6 +90,7 @@ class Conditions:
         """Inequalities and bounds that hold x back, the largest multipliers first; fixed unknowns do not count.
 
         Such have a multiplier that is larger than what is left of the way to them: of these two, one is next to zero.
+        Where there are two bounds, both are measured in the distance between them.
         """
         return self._largest(self.forces(), 0.0, count)
 
@@ -106,7 +107,9 @@ class Conditions:
 
     def forces(self) -> Tensor:
         """`(m + 2 n,)`: the multipliers of inequalities and bounds that hold x back, zero for all others."""
-        tight = (self.pressure > self.room) & (self.room.sum(0) > 0)
+        width = self.room.sum(0)  # between both bounds: the unit of an unknown that has two, lest its units matter
+        unit = torch.where(width.isfinite(), width, 1)
+        tight = (self.pressure * unit > self.room / unit) & (width > 0)
         rows = torch.where(self.multipliers > self.rows, self.multipliers, 0)
         rows[: self.constraints.equalities] = 0
         return torch.cat([rows, torch.where(tight, self.pressure, 0).reshape(-1)])

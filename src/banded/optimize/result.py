@@ -65,6 +65,9 @@ class Status(Enum):
     STOPPED = "The callback asked to stop; x is the best point so far, and minimize(f, result.x) goes on from it."
     INTERRUPTED = "Stopped by the user; x is the best point so far, and minimize(f, result.x) goes on from it."
 
+    def __repr__(self) -> str:  # without the advice, which would fill lists of them
+        return str(self)
+
     @property
     def success(self) -> bool:
         """Whether x is a minimum, as nearly as asked or as rounding allows."""
