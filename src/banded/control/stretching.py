@@ -41,7 +41,7 @@ def stretched(
         durations: which unknowns they are.
     """
     begun, lower, upper = time.perf_counter() - result.seconds, bounds[0][..., durations], bounds[1][..., durations]
-    for factor in FACTORS:
+    for factor in FACTORS if len(durations) else ():
         is_one = isinstance(result, Result)
         numbers = _fallen([result] if is_one else result, start[..., durations], lower, durations)
         if not numbers:

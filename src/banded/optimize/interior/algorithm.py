@@ -90,6 +90,7 @@ class InteriorPoint:
         """With nothing to compare points with but where it is."""
         measure = yield from self._measure()
         self._filter = Filter.at(measure.theta)
+        self._kept, self._shortened = None, 0
         self._judge.begin(measure)
         return measure
 
@@ -173,6 +174,7 @@ class InteriorPoint:
         if self._settings.constrained:
             yield self._ask(Step.MULTIPLIERS)  # those that were there grew without limit
         self._filter.clear()
+        self._kept, self._shortened = None, 0
         return (yield from self._measure())
 
     def _advance(self, measure: Measure) -> Asking[Status | None]:
