@@ -117,7 +117,7 @@ def _control(options: argparse.Namespace, name: str, problem: ControlProblem | P
     solution = problem.solve(nodes, options.scheme or SCHEME, accuracy=options.accuracy, progress=not options.quiet)
     if not isinstance(solution, Solution | PhasedSolution):
         raise ValueError(f"{name}: expected one problem, got a batch of {len(solution)}; solve those from Python")
-    print(solution)
+    print(solution if solution.success else solution.explain())
     if options.output is not None:
         solution.save(options.output)
         print(f"solution: {options.output}")
@@ -148,7 +148,7 @@ def _minimise(options: argparse.Namespace, name: str, problem: Problem) -> int:
     if not options.quiet:
         print(problem.title or name)
     result = problem.solve(progress=not options.quiet)
-    print(result)
+    print(result if result.success else result.explain())
     if options.output is not None:
         save(problem, result, options.output)
         print(f"solution: {options.output}")
